@@ -1,0 +1,1 @@
+//! Derive macros of the [kornak](https://docs.rs/kornak) PostgreSQL driver.

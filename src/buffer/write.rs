@@ -1,0 +1,291 @@
+//! [`WriteBuffer`]: preallocated, reused, with lengths patched in afterwards.
+
+use std::fmt;
+
+/// Bytes on their way to the peer, in one allocation that is kept.
+///
+/// Invariant: `sent <= bytes.len()`; what is before `sent` has left, the rest is pending.
+/// Encoders only append; nothing behind a [`Mark`] has been sent while the mark is in use.
+#[derive(Debug, Default)]
+pub struct WriteBuffer {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// A place in a [`WriteBuffer`] to return to with [`WriteBuffer::truncate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(usize);
+
+/// The place of a four-byte length that [`WriteBuffer::end_length`] fills in.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a length that is begun must be ended"]
+pub struct LengthMark(usize);
+
+/// A length that the protocol's signed 32-bit field can't hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// The length in bytes.
+    pub length: usize,
+}
+
+impl WriteBuffer {
+    /// An empty buffer with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(capacity),
+            sent: 0,
+        }
+    }
+
+    /// What is still to be sent.
+    #[inline]
+    pub fn pending(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// Whether everything has been sent.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    /// How many bytes are still to be sent.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// How many bytes the buffer holds room for.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// The first `count` pending bytes have been sent.
+    ///
+    /// # Panics
+    ///
+    /// If fewer than `count` bytes are pending.
+    #[inline]
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.len(), "more was sent than was pending");
+        self.sent += count;
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// Forgets everything, sent or not.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+    }
+
+    /// Gives memory above `capacity` back, as far as nothing pending lies in it.
+    pub fn shrink_to(&mut self, capacity: usize) {
+        if self.sent > 0 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        if self.bytes.capacity() > capacity {
+            self.bytes.shrink_to(capacity);
+        }
+    }
+
+    /// The end of what is written so far.
+    #[inline]
+    pub fn mark(&self) -> Mark {
+        Mark(self.bytes.len())
+    }
+
+    /// Drops all that was written after `mark`.
+    ///
+    /// # Panics
+    ///
+    /// If some of it has been sent.
+    #[inline]
+    pub fn truncate(&mut self, mark: Mark) {
+        assert!(mark.0 >= self.sent, "what was sent can't be taken back");
+        self.bytes.truncate(mark.0);
+    }
+
+    /// What was written after `mark`.
+    #[inline]
+    pub fn since(&self, mark: Mark) -> &[u8] {
+        &self.bytes[mark.0..]
+    }
+
+    /// Overwrites two bytes at `mark`, which must have been written.
+    #[inline]
+    pub fn patch_i16(&mut self, mark: Mark, value: i16) {
+        self.bytes[mark.0..mark.0 + 2].copy_from_slice(&value.to_be_bytes());
+    }
+
+    /// Overwrites four bytes at `mark`, which must have been written.
+    #[inline]
+    pub fn patch_i32(&mut self, mark: Mark, value: i32) {
+        self.bytes[mark.0..mark.0 + 4].copy_from_slice(&value.to_be_bytes());
+    }
+
+    /// Leaves room for a four-byte length.
+    #[inline]
+    pub fn begin_length(&mut self) -> LengthMark {
+        let mark = LengthMark(self.bytes.len());
+        self.bytes.extend_from_slice(&[0; 4]);
+        mark
+    }
+
+    /// Fills in the length of a message: all since `mark`, the length itself included.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] above 2³¹−1; the bytes stay, and the caller truncates.
+    #[inline]
+    pub fn end_length(&mut self, mark: LengthMark) -> Result<(), TooLong> {
+        self.patch_length(mark, self.bytes.len() - mark.0)
+    }
+
+    /// Fills in the length of a value: all since `mark`, the length itself not included.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] above 2³¹−1; the bytes stay, and the caller truncates.
+    #[inline]
+    pub fn end_value(&mut self, mark: LengthMark) -> Result<(), TooLong> {
+        self.patch_length(mark, self.bytes.len() - mark.0 - 4)
+    }
+
+    /// Makes the value begun at `mark` a NULL: length −1 and no bytes.
+    #[inline]
+    pub fn end_null(&mut self, mark: LengthMark) {
+        self.bytes.truncate(mark.0);
+        self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
+    }
+
+    #[inline]
+    fn patch_length(&mut self, mark: LengthMark, length: usize) -> Result<(), TooLong> {
+        let length = checked_length(length)?;
+        self.patch_i32(Mark(mark.0), length);
+        Ok(())
+    }
+
+    /// Appends one byte.
+    #[inline]
+    pub fn put_u8(&mut self, value: u8) {
+        self.bytes.push(value);
+    }
+
+    /// Appends a 16-bit integer in network order.
+    #[inline]
+    pub fn put_i16(&mut self, value: i16) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// Appends a 32-bit integer in network order.
+    #[inline]
+    pub fn put_i32(&mut self, value: i32) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// Appends an unsigned 32-bit integer in network order.
+    #[inline]
+    pub fn put_u32(&mut self, value: u32) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// Appends a 64-bit integer in network order.
+    #[inline]
+    pub fn put_i64(&mut self, value: i64) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// Appends bytes as they are.
+    #[inline]
+    pub fn put_slice(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Makes room for `additional` bytes ahead of writing them.
+    #[inline]
+    pub fn reserve(&mut self, additional: usize) {
+        self.bytes.reserve(additional);
+    }
+}
+
+/// `length` as the protocol's signed 32-bit length.
+///
+/// # Errors
+///
+/// [`TooLong`] above 2³¹−1.
+#[inline]
+pub(crate) fn checked_length(length: usize) -> Result<i32, TooLong> {
+    i32::try_from(length).map_err(|_| TooLong { length })
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} bytes are more than the protocol's limit of {} bytes",
+            self.length,
+            i32::MAX
+        )
+    }
+}
+
+impl std::error::Error for TooLong {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_patched_with_and_without_themselves() {
+        let mut buffer = WriteBuffer::with_capacity(16);
+        buffer.put_u8(b'Q');
+        let message = buffer.begin_length();
+        let value = buffer.begin_length();
+        buffer.put_slice(b"abc");
+        buffer.end_value(value).unwrap();
+        buffer.end_length(message).unwrap();
+        assert_eq!(buffer.pending(), b"Q\0\0\0\x0b\0\0\0\x03abc");
+    }
+
+    #[test]
+    fn s1_lengths_above_the_protocols_limit_are_errors() {
+        for length in [(1_usize << 31) - 1, 0, 4] {
+            assert_eq!(checked_length(length), Ok(length as i32));
+        }
+        for length in [
+            1_usize << 31,
+            (1 << 31) + 1,
+            (1 << 32) - 1,
+            1 << 32,
+            (1 << 32) + 1,
+        ] {
+            assert_eq!(checked_length(length), Err(TooLong { length }));
+        }
+    }
+
+    #[test]
+    fn truncating_keeps_what_was_sent() {
+        let mut buffer = WriteBuffer::default();
+        buffer.put_slice(b"sent");
+        buffer.advance(2);
+        let mark = buffer.mark();
+        buffer.put_slice(b"never");
+        buffer.truncate(mark);
+        assert_eq!(buffer.pending(), b"nt");
+        buffer.advance(2);
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn null_takes_the_place_of_what_was_written() {
+        let mut buffer = WriteBuffer::default();
+        let value = buffer.begin_length();
+        buffer.put_slice(b"half a value");
+        buffer.end_null(value);
+        assert_eq!(buffer.pending(), &[0xff; 4]);
+    }
+}

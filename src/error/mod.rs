@@ -1,0 +1,294 @@
+//! The one error type of the crate.
+//!
+//! [`Error`] is one word wide and opaque. [`Error::kind`] says what went wrong, in the
+//! order of blame (server, caller, peer, network, time); [`Error::outcome`] says what is
+//! known of the work that was asked for.
+
+mod server;
+mod sqlstate;
+mod value;
+
+use std::borrow::Cow;
+use std::fmt;
+
+pub use self::server::{ServerError, Severity};
+pub use self::sqlstate::SqlState;
+pub use self::value::{DecodeError, EncodeError};
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, and what is known of the work that was asked for.
+///
+/// `Display` prints the message, the SQL with a caret under the place the server points
+/// at, and the hint. `{:#}` adds what may carry the application's data: DETAIL, WHERE and
+/// the cause.
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    kind: ErrorKind,
+    outcome: Outcome,
+    message: Cow<'static, str>,
+    sql: Option<Box<str>>,
+    cause: Option<Cause>,
+}
+
+enum Cause {
+    Server(Box<ServerError>),
+    Encode(EncodeError),
+    Decode(DecodeError),
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The kinds of [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The server answered with an error: [`Error::as_server`] has it.
+    Server,
+    /// COMMIT was sent, and the connection was lost before its answer came.
+    CommitOutcomeUnknown,
+    /// A connection string, an option or a builder's value is wrong.
+    Config,
+    /// The call can't be made in this state or with these arguments.
+    Usage,
+    /// A parameter can't be written as the type that the server wants.
+    Encode,
+    /// A value can't be read into the Rust type that was asked for.
+    Decode,
+    /// The query returned no row where one was asked for.
+    NoRows,
+    /// The query returned more than one row where one was asked for.
+    TooManyRows,
+    /// The server or this driver does not support what was asked for.
+    Unsupported,
+    /// The server's authentication request was refused, or its proof is wrong.
+    Authentication,
+    /// TLS could not be set up as the configuration demands.
+    Tls,
+    /// The peer broke the protocol. The connection is closed.
+    Protocol,
+    /// The connection is closed.
+    Closed,
+    /// The network or the operating system failed. The connection is closed.
+    Io,
+    /// The deadline of the operation passed.
+    Timeout,
+    /// No connection of the pool became free in time.
+    PoolTimeout,
+    /// The pool is closed, or the runtime it was built on has ended.
+    PoolClosed,
+}
+
+/// What is known of the work that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Nothing of it was sent, or the server refused it before it ran.
+    NotRun,
+    /// The server undid it: nothing of it stays.
+    RolledBack,
+    /// It may have run, wholly or in part.
+    Unknown,
+}
+
+impl Error {
+    /// A new error of `kind`. The outcome is the most careful one for the kind.
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        let outcome = match kind {
+            ErrorKind::Server
+            | ErrorKind::Io
+            | ErrorKind::Closed
+            | ErrorKind::Protocol
+            | ErrorKind::Timeout
+            | ErrorKind::Decode
+            | ErrorKind::NoRows
+            | ErrorKind::TooManyRows
+            | ErrorKind::CommitOutcomeUnknown => Outcome::Unknown,
+            _ => Outcome::NotRun,
+        };
+        Self {
+            inner: Box::new(Inner {
+                kind,
+                outcome,
+                message: message.into(),
+                sql: None,
+                cause: None,
+            }),
+        }
+    }
+
+    /// The peer broke the protocol.
+    pub(crate) fn protocol(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Protocol, message)
+    }
+
+    /// The caller asked for something that can't be done in this state.
+    pub(crate) fn usage(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Usage, message)
+    }
+
+    /// The server's own error. An ordinary ERROR undoes its statement.
+    pub(crate) fn server(error: ServerError) -> Self {
+        let outcome = if error.severity() == Severity::Error {
+            Outcome::RolledBack
+        } else {
+            Outcome::Unknown
+        };
+        let mut this = Self::new(ErrorKind::Server, "");
+        this.inner.outcome = outcome;
+        this.inner.cause = Some(Cause::Server(Box::new(error)));
+        this
+    }
+
+    /// A failure of the operating system while doing what `doing` says.
+    pub(crate) fn io(doing: impl Into<Cow<'static, str>>, error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, doing).with_source(error)
+    }
+
+    pub(crate) fn with_source(
+        mut self,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.inner.cause = Some(Cause::Other(cause.into()));
+        self
+    }
+
+    /// Attaches the statement's text, so that the message can point into it.
+    pub(crate) fn with_sql(mut self, sql: &str) -> Self {
+        if self.inner.sql.is_none() {
+            self.inner.sql = Some(sql.into());
+        }
+        self
+    }
+
+    pub(crate) fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.inner.outcome = outcome;
+        self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// What is known of the work that was asked for.
+    pub fn outcome(&self) -> Outcome {
+        self.inner.outcome
+    }
+
+    /// The server's error, where it answered with one.
+    pub fn as_server(&self) -> Option<&ServerError> {
+        match &self.inner.cause {
+            Some(Cause::Server(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The SQLSTATE of the server's error.
+    pub fn sqlstate(&self) -> Option<SqlState> {
+        self.as_server().map(ServerError::sqlstate)
+    }
+
+    /// The text of the statement that failed.
+    pub fn sql(&self) -> Option<&str> {
+        self.inner.sql.as_deref()
+    }
+
+    /// Whether a deadline passed: the operation's own, or the pool's.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.inner.kind, ErrorKind::Timeout | ErrorKind::PoolTimeout)
+    }
+
+    /// Whether the connection can't be used any more.
+    pub fn is_closed(&self) -> bool {
+        match self.inner.kind {
+            ErrorKind::Io
+            | ErrorKind::Closed
+            | ErrorKind::Protocol
+            | ErrorKind::PoolClosed
+            | ErrorKind::CommitOutcomeUnknown => true,
+            ErrorKind::Server => self
+                .as_server()
+                .is_some_and(|e| e.severity() != Severity::Error),
+            _ => false,
+        }
+    }
+
+    /// Whether the whole transaction can succeed when it is run again: serialization
+    /// failures (40001) and deadlocks (40P01).
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.sqlstate(),
+            Some(SqlState::SERIALIZATION_FAILURE | SqlState::DEADLOCK_DETECTED)
+        )
+    }
+}
+
+impl From<EncodeError> for Error {
+    fn from(error: EncodeError) -> Self {
+        let mut this = Self::new(ErrorKind::Encode, "");
+        this.inner.cause = Some(Cause::Encode(error));
+        this
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        let mut this = Self::new(ErrorKind::Decode, "");
+        this.inner.cause = Some(Cause::Decode(error));
+        this
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.inner;
+        let mut position = None;
+        match &inner.cause {
+            Some(Cause::Server(error)) => {
+                if !inner.message.is_empty() {
+                    write!(f, "{}: ", inner.message)?;
+                }
+                fmt::Display::fmt(&**error, f)?;
+                position = error.position();
+            }
+            Some(Cause::Encode(error)) => fmt::Display::fmt(error, f)?,
+            Some(Cause::Decode(error)) => fmt::Display::fmt(error, f)?,
+            Some(Cause::Other(cause)) => write!(f, "{}: {cause}", inner.message)?,
+            None => f.write_str(&inner.message)?,
+        }
+        if let Some(sql) = &inner.sql {
+            server::write_excerpt(f, sql, position)?;
+        }
+        if let Some(hint) = self.as_server().and_then(ServerError::hint) {
+            write!(f, "\nHINT: {hint}")?;
+        }
+        if f.alternate() {
+            if let Some(error) = self.as_server() {
+                error.write_private(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("Error");
+        s.field("kind", &self.inner.kind)
+            .field("outcome", &self.inner.outcome);
+        s.field("message", &format_args!("{self}")).finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.inner.cause {
+            Some(Cause::Other(cause)) => Some(&**cause),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The codes of the server's errors.
+
+use std::fmt;
+
+/// A five-character SQLSTATE code (manual, appendix "PostgreSQL Error Codes").
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SqlState([u8; 5]);
+
+impl SqlState {
+    /// 00000
+    pub const SUCCESSFUL_COMPLETION: Self = Self(*b"00000");
+    /// 40001
+    pub const SERIALIZATION_FAILURE: Self = Self(*b"40001");
+    /// 40P01
+    pub const DEADLOCK_DETECTED: Self = Self(*b"40P01");
+}
+
+impl Default for SqlState {
+    fn default() -> Self {
+        Self::SUCCESSFUL_COMPLETION
+    }
+}
+
+impl fmt::Display for SqlState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.0).unwrap_or("?????"))
+    }
+}
+impl fmt::Debug for SqlState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SqlState({self})")
+    }
+}
