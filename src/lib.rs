@@ -2,6 +2,7 @@
 
 mod buffer;
 pub mod error;
+mod wire;
 
 /// The layers below the API, for the project's own benchmarks, fuzzers and tests. Nothing
 /// here is covered by semantic versioning.
@@ -9,6 +10,9 @@ pub mod error;
 pub mod internals {
     pub mod buffer {
         pub use crate::buffer::*;
+    }
+    pub mod wire {
+        pub use crate::wire::*;
     }
 }
 

@@ -13,6 +13,16 @@ impl SqlState {
     pub const SERIALIZATION_FAILURE: Self = Self(*b"40001");
     /// 40P01
     pub const DEADLOCK_DETECTED: Self = Self(*b"40P01");
+    /// XX000
+    pub const INTERNAL_ERROR: Self = Self(*b"XX000");
+
+    /// The code that the server sent, if it is one: five digits or upper-case letters.
+    pub(crate) fn from_bytes(code: &[u8]) -> Option<Self> {
+        let code: [u8; 5] = code.try_into().ok()?;
+        code.iter()
+            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+            .then_some(Self(code))
+    }
 }
 
 impl Default for SqlState {
