@@ -2,6 +2,7 @@
 
 mod buffer;
 pub mod error;
+mod protocol;
 mod wire;
 
 /// The layers below the API, for the project's own benchmarks, fuzzers and tests. Nothing
@@ -10,6 +11,9 @@ mod wire;
 pub mod internals {
     pub mod buffer {
         pub use crate::buffer::*;
+    }
+    pub mod protocol {
+        pub use crate::protocol::*;
     }
     pub mod wire {
         pub use crate::wire::*;
