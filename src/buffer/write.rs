@@ -155,6 +155,16 @@ impl WriteBuffer {
         self.patch_length(mark, self.bytes.len() - mark.0 - 4)
     }
 
+    /// Fills in the length of a whole message that begins with its tag at `start`.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] above 2³¹−1; the bytes stay, and the caller truncates.
+    #[inline]
+    pub fn patch_message_length(&mut self, start: Mark) -> Result<(), TooLong> {
+        self.patch_length(LengthMark(start.0 + 1), self.bytes.len() - start.0 - 1)
+    }
+
     /// Makes the value begun at `mark` a NULL: length −1 and no bytes.
     #[inline]
     pub fn end_null(&mut self, mark: LengthMark) {

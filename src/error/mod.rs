@@ -143,6 +143,13 @@ impl Error {
         this
     }
 
+    /// The connection is closed, because the server said so.
+    pub(crate) fn closed_by_server(error: ServerError) -> Self {
+        let mut this = Self::new(ErrorKind::Closed, "the connection was closed by the server");
+        this.inner.cause = Some(Cause::Server(Box::new(error)));
+        this
+    }
+
     /// A failure of the operating system while doing what `doing` says.
     pub(crate) fn io(doing: impl Into<Cow<'static, str>>, error: std::io::Error) -> Self {
         Self::new(ErrorKind::Io, doing).with_source(error)
@@ -161,6 +168,12 @@ impl Error {
         if self.inner.sql.is_none() {
             self.inner.sql = Some(sql.into());
         }
+        self
+    }
+
+    /// Says what was being done, before the server's message.
+    pub(crate) fn with_context(mut self, context: impl Into<Cow<'static, str>>) -> Self {
+        self.inner.message = context.into();
         self
     }
 

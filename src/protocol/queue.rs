@@ -1,0 +1,202 @@
+//! The queue of owed replies: the truth about where in the dialogue a connection is.
+
+use std::collections::VecDeque;
+
+use super::sink::{At, Part};
+use super::transition::{Stage, Stages};
+
+/// What the server still owes, in the order in which it will answer.
+///
+/// Invariants: the flights' entries lie one behind the other, the front flight's first; each
+/// flight but an open last one ends in exactly one entry that awaits a ReadyForQuery; a
+/// flight is in `flights` while any of its entries is owed or while it is open.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    entries: VecDeque<Entry>,
+    flights: VecDeque<Flight>,
+    /// The number of the front flight, or of the next one where there is none.
+    front_flight: u64,
+}
+
+/// The replies to the messages of one statement.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) awaits: Stages,
+    pub(super) role: Role,
+    /// The statement's number in its flight, by role.
+    pub(super) statement: u32,
+}
+
+/// Whose an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The driver's own, before the caller's.
+    Prefix,
+    /// The caller's.
+    Statement,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    discarded: bool,
+}
+
+/// A place in the queue to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QueueMark {
+    entries: usize,
+    flights: usize,
+}
+
+impl Queue {
+    /// Whether nothing is owed.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    /// How many flights are not over.
+    pub(super) fn flights(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Starts a flight and returns its number.
+    #[inline]
+    pub(super) fn begin_flight(&mut self) -> u64 {
+        self.flights.push_back(Flight { discarded: false });
+        self.front_flight + self.flights.len() as u64 - 1
+    }
+
+    /// Adds an entry to the last flight.
+    #[inline]
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.entries.push_back(entry);
+    }
+
+    /// The last flight awaits its ReadyForQuery: in its last entry, where one is still owed.
+    #[inline]
+    pub(super) fn push_sync(&mut self) {
+        match self.entries.back_mut() {
+            // An entry that awaits a ReadyForQuery already belongs to the flight before.
+            Some(entry) if !entry.awaits.ends_flight() => {
+                entry.awaits = entry.awaits.with(Stage::Sync)
+            }
+            _ => self.entries.push_back(Entry {
+                awaits: Stages::NONE.with(Stage::Sync),
+                role: Role::Statement,
+                statement: 0,
+            }),
+        }
+    }
+
+    /// The entry that is served next.
+    #[inline]
+    pub(super) fn front(&self) -> Option<&Entry> {
+        self.entries.front()
+    }
+
+    #[inline]
+    pub(super) fn front_mut(&mut self) -> Option<&mut Entry> {
+        self.entries.front_mut()
+    }
+
+    /// Whether the caller of the front flight has gone.
+    #[inline]
+    pub(super) fn is_front_discarded(&self) -> bool {
+        self.flights.front().is_some_and(|flight| flight.discarded)
+    }
+
+    /// Where the front entry belongs.
+    #[inline]
+    pub(super) fn at(&self, entry: &Entry) -> At {
+        let part = match (entry.awaits.first(), entry.role) {
+            (Some(Stage::Sync), _) => Part::Sync,
+            (_, Role::Prefix) => Part::Prefix(entry.statement),
+            (_, Role::Statement) => Part::Statement(entry.statement),
+        };
+        At {
+            flight: self.front_flight,
+            part,
+        }
+    }
+
+    /// Ends `stage` of the front entry, and the entry with its last stage.
+    #[inline]
+    pub(super) fn finish_stage(&mut self, stage: Stage) {
+        if let Some(entry) = self.entries.front_mut() {
+            entry.awaits = entry.awaits.without(stage);
+            if entry.awaits.is_empty() {
+                self.entries.pop_front();
+            }
+        }
+    }
+
+    /// Drops all that the server skips after an error: everything before the next Sync.
+    /// Returns whether that Sync has been sent.
+    pub(super) fn skip_to_sync(&mut self) -> bool {
+        while let Some(entry) = self.entries.front_mut() {
+            if entry.awaits.has(Stage::Sync) {
+                entry.awaits = Stages::NONE.with(Stage::Sync);
+                return true;
+            }
+            self.entries.pop_front();
+        }
+        false
+    }
+
+    /// The front flight is over.
+    #[inline]
+    pub(super) fn finish_flight(&mut self) {
+        if self.flights.pop_front().is_some() {
+            self.front_flight += 1;
+        }
+    }
+
+    /// The number of the front flight.
+    #[inline]
+    pub(super) fn front_flight(&self) -> u64 {
+        self.front_flight
+    }
+
+    /// Nobody waits for any of the flights any more.
+    pub(super) fn discard_all(&mut self) {
+        for flight in &mut self.flights {
+            flight.discarded = true;
+        }
+    }
+
+    /// Nobody waits for this flight any more.
+    pub(super) fn discard(&mut self, flight: u64) {
+        let index = flight
+            .checked_sub(self.front_flight)
+            .and_then(|index| usize::try_from(index).ok());
+        if let Some(flight) = index.and_then(|index| self.flights.get_mut(index)) {
+            flight.discarded = true;
+        }
+    }
+
+    #[inline]
+    pub(super) fn mark(&self) -> QueueMark {
+        QueueMark {
+            entries: self.entries.len(),
+            flights: self.flights.len(),
+        }
+    }
+
+    /// Forgets what was added after `mark`; nothing may have been served since.
+    pub(super) fn truncate(&mut self, mark: QueueMark) {
+        self.entries.truncate(mark.entries);
+        self.flights.truncate(mark.flights);
+    }
+
+    /// Gives memory back that an unusually long pipeline took.
+    pub(super) fn shrink(&mut self) {
+        if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES {
+            self.entries.shrink_to(KEPT_ENTRIES);
+            self.flights.shrink_to(KEPT_ENTRIES);
+        }
+    }
+}
+
+/// How many entries an idle queue keeps room for.
+const KEPT_ENTRIES: usize = 256;

@@ -1,0 +1,305 @@
+//! [`Unit`]: one flight while it is written.
+
+use super::core::{Core, OpenUnit};
+use super::queue::{Entry, QueueMark, Role};
+use super::transition::{Stage, Stages};
+use crate::buffer::{Mark, WriteBuffer};
+use crate::error::{Error, Result};
+use crate::wire::frontend;
+use crate::wire::limits::MAX_FRONTEND_MESSAGE;
+
+/// The messages of one flight, and with each message the reply that it will be owed.
+///
+/// [`finish`](Self::finish) ends it with Sync. Dropped before that, it takes its bytes and
+/// its replies back: an error in the middle of encoding has sent nothing.
+#[derive(Debug)]
+#[must_use = "a unit that is dropped takes everything back"]
+pub struct Unit<'a> {
+    core: &'a mut Core,
+    out: &'a mut WriteBuffer,
+    flight: u64,
+    mark: Mark,
+    queue_mark: QueueMark,
+    kept: bool,
+}
+
+/// The bytes of Bind and Execute that are the same for each execution of a prepared
+/// statement: all but the parameters' values.
+#[derive(Clone, Debug)]
+pub struct BindTemplate {
+    bytes: Box<[u8]>,
+    /// Where the values go.
+    values: usize,
+    /// Where Bind ends and Execute begins.
+    bind_end: usize,
+}
+
+impl BindTemplate {
+    /// The messages Bind to the unnamed portal and Execute without a row limit.
+    ///
+    /// # Errors
+    ///
+    /// More than 65,535 parameters, or NUL in the name.
+    pub fn new(
+        statement: &str,
+        parameter_formats: impl ExactSizeIterator<Item = i16>,
+        parameter_count: usize,
+        result_formats: impl ExactSizeIterator<Item = i16>,
+    ) -> Result<Self> {
+        let mut out = WriteBuffer::default();
+        let bind =
+            frontend::begin_bind(&mut out, "", statement, parameter_formats, parameter_count)?;
+        let values = out.len();
+        // NULLs hold the places of the values, so that the message is a whole one.
+        for _ in 0..parameter_count {
+            out.put_i32(-1);
+        }
+        let values_end = out.len();
+        frontend::end_bind(&mut out, bind, result_formats)?;
+        let bind_end = out.len() - (values_end - values);
+        frontend::execute(&mut out, "", 0)?;
+        let bytes = [&out.pending()[..values], &out.pending()[values_end..]].concat();
+        Ok(Self {
+            bytes: bytes.into(),
+            values,
+            bind_end,
+        })
+    }
+
+    /// How much memory it takes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl<'a> Unit<'a> {
+    #[inline]
+    pub(super) fn begin(core: &'a mut Core, out: &'a mut WriteBuffer) -> Self {
+        let (mark, queue_mark) = (out.mark(), core.queue.mark());
+        let flight = core.queue.begin_flight();
+        Self {
+            core,
+            out,
+            flight,
+            mark,
+            queue_mark,
+            kept: false,
+        }
+    }
+
+    pub(super) fn resume(core: &'a mut Core, out: &'a mut WriteBuffer) -> Self {
+        let (mark, queue_mark) = (out.mark(), core.queue.mark());
+        let flight = core.queue.front_flight() + core.queue.flights() as u64 - 1;
+        Self {
+            core,
+            out,
+            flight,
+            mark,
+            queue_mark,
+            kept: false,
+        }
+    }
+
+    /// The number that the callbacks of this flight will carry.
+    pub fn flight(&self) -> u64 {
+        self.flight
+    }
+
+    /// Runs a statement of the driver's own before the caller's; its rows are dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the text contains NUL or is too long.
+    pub fn prefix(&mut self, index: u32, sql: &str) -> Result<()> {
+        frontend::parse(self.out, "", sql, &[])?;
+        let bind = frontend::begin_bind(self.out, "", "", std::iter::empty(), 0)?;
+        frontend::end_bind(self.out, bind, std::iter::empty())?;
+        frontend::execute(self.out, "", 0)?;
+        self.push(
+            Role::Prefix,
+            index,
+            Stages::NONE
+                .with(Stage::Parse)
+                .with(Stage::Bind)
+                .with(Stage::Execute),
+        );
+        Ok(())
+    }
+
+    /// Closes a prepared statement of the server.
+    ///
+    /// # Errors
+    ///
+    /// If the name contains NUL.
+    pub fn close_statement(&mut self, name: &str) -> Result<()> {
+        frontend::close_statement(self.out, name)?;
+        self.push(Role::Prefix, 0, Stages::NONE.with(Stage::Close));
+        Ok(())
+    }
+
+    /// Closes a portal.
+    ///
+    /// # Errors
+    ///
+    /// If the name contains NUL.
+    pub fn close_portal(&mut self, name: &str) -> Result<()> {
+        frontend::close_portal(self.out, name)?;
+        self.push(Role::Prefix, 0, Stages::NONE.with(Stage::Close));
+        Ok(())
+    }
+
+    /// Prepares a statement and asks for its description.
+    ///
+    /// # Errors
+    ///
+    /// If a text contains NUL or is too long, or there are more than 65,535 parameters.
+    pub fn prepare(
+        &mut self,
+        statement: u32,
+        name: &str,
+        sql: &str,
+        parameter_types: &[u32],
+    ) -> Result<()> {
+        frontend::parse(self.out, name, sql, parameter_types)?;
+        frontend::describe_statement(self.out, name)?;
+        let awaits = Stages::NONE
+            .with(Stage::Parse)
+            .with(Stage::Parameters)
+            .with(Stage::Fields);
+        self.push(Role::Statement, statement, awaits);
+        Ok(())
+    }
+
+    /// Binds and executes a prepared statement. `encode` appends the parameters' values.
+    ///
+    /// # Errors
+    ///
+    /// What `encode` returns, or the message is too long.
+    #[inline]
+    pub fn execute(
+        &mut self,
+        statement: u32,
+        template: &BindTemplate,
+        encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
+    ) -> Result<()> {
+        let start = self.out.mark();
+        self.out.put_slice(&template.bytes[..template.values]);
+        encode(self.out)?;
+        self.out
+            .put_slice(&template.bytes[template.values..template.bind_end]);
+        if self.out.since(start).len() > MAX_FRONTEND_MESSAGE {
+            return Err(too_long(self.out.since(start).len()));
+        }
+        self.out
+            .patch_message_length(start)
+            .map_err(|error| too_long(error.length))?;
+        self.out.put_slice(&template.bytes[template.bind_end..]);
+        self.push(
+            Role::Statement,
+            statement,
+            Stages::NONE.with(Stage::Bind).with(Stage::Execute),
+        );
+        Ok(())
+    }
+
+    /// Binds a prepared statement to a named portal and fetches its first `max_rows` rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute), and if a name contains NUL.
+    pub fn open_portal(
+        &mut self,
+        statement: u32,
+        portal: &str,
+        name: &str,
+        formats: (&[i16], &[i16]),
+        parameter_count: usize,
+        encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
+    ) -> Result<()> {
+        let (parameters, results) = formats;
+        let bind = frontend::begin_bind(
+            self.out,
+            portal,
+            name,
+            parameters.iter().copied(),
+            parameter_count,
+        )?;
+        encode(self.out)?;
+        frontend::end_bind(self.out, bind, results.iter().copied())?;
+        self.push(Role::Statement, statement, Stages::NONE.with(Stage::Bind));
+        Ok(())
+    }
+
+    /// Fetches the next `max_rows` rows of a portal; 0 means all.
+    ///
+    /// # Errors
+    ///
+    /// If the name contains NUL.
+    pub fn fetch_portal(&mut self, statement: u32, portal: &str, max_rows: i32) -> Result<()> {
+        frontend::execute(self.out, portal, max_rows)?;
+        self.push(
+            Role::Statement,
+            statement,
+            Stages::NONE.with(Stage::Execute),
+        );
+        Ok(())
+    }
+
+    /// Ends the flight with Sync and returns its number.
+    #[inline]
+    pub fn finish(mut self) -> u64 {
+        self.kept = true;
+        self.core.start_sync(self.out);
+        self.flight
+    }
+
+    /// Leaves the flight open, for more statements to follow before the Sync. The server
+    /// sends its replies when its own buffer is full or at the Sync.
+    pub fn keep_open(mut self) -> u64 {
+        self.kept = true;
+        self.core.open = Some(OpenUnit::Statements);
+        self.flight
+    }
+
+    /// Leaves the flight open for the data of a COPY FROM STDIN, whose statement was the
+    /// last, and has the server answer what it has.
+    pub fn keep_open_for_copy(mut self) -> u64 {
+        self.kept = true;
+        frontend::flush(self.out);
+        self.core.open = Some(OpenUnit::CopyIn);
+        self.flight
+    }
+
+    /// Sends a simple query, which is a flight of its own and needs no Sync.
+    pub(super) fn query(mut self, sql: &str) -> Result<u64> {
+        frontend::query(self.out, sql)?;
+        self.push(Role::Statement, 0, Stages::NONE.with(Stage::Query));
+        self.kept = true;
+        Ok(self.flight)
+    }
+
+    #[inline]
+    fn push(&mut self, role: Role, statement: u32, awaits: Stages) {
+        self.core.queue.push(Entry {
+            awaits,
+            role,
+            statement,
+        });
+    }
+}
+
+impl Drop for Unit<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.out.truncate(self.mark);
+            self.core.queue.truncate(self.queue_mark);
+        }
+    }
+}
+
+#[cold]
+fn too_long(length: usize) -> Error {
+    Error::usage(format!(
+        "the parameters make a message of {length} bytes, which is above the server's limit of {MAX_FRONTEND_MESSAGE}"
+    ))
+}
