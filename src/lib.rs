@@ -1,6 +1,7 @@
 //! Kornak: an asynchronous PostgreSQL driver that speaks the binary protocol.
 
 mod buffer;
+pub mod config;
 pub mod error;
 mod protocol;
 mod wire;
@@ -12,6 +13,9 @@ pub mod internals {
     pub mod buffer {
         pub use crate::buffer::*;
     }
+    pub mod connection_string {
+        pub use crate::config::connection_string::{Pair, parse};
+    }
     pub mod protocol {
         pub use crate::protocol::*;
     }
@@ -20,4 +24,5 @@ pub mod internals {
     }
 }
 
+pub use self::config::Config;
 pub use self::error::{Error, Result};
