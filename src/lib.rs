@@ -4,6 +4,7 @@ mod buffer;
 pub mod config;
 pub mod error;
 mod protocol;
+mod transport;
 mod wire;
 
 /// The layers below the API, for the project's own benchmarks, fuzzers and tests. Nothing
@@ -18,6 +19,9 @@ pub mod internals {
     }
     pub mod protocol {
         pub use crate::protocol::*;
+    }
+    pub mod transport {
+        pub use crate::transport::*;
     }
     pub mod wire {
         pub use crate::wire::*;

@@ -1,0 +1,49 @@
+//! Connections as streams of bytes: TCP, Unix sockets, and TLS over either.
+//!
+//! Of the protocol only the request for TLS is known here, of the configuration only plain
+//! options. Nothing here waits but for the network, and nothing has a timeout of its own:
+//! the caller bounds the future as a whole.
+
+mod stream;
+mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(unix)]
+mod unix;
+
+use std::borrow::Cow;
+use std::io;
+
+pub use self::stream::Stream;
+pub use self::tcp::{
+    DEAD_PEER_AFTER, KEEPALIVE_COUNT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, Keepalive, TcpOptions,
+    connect_tcp,
+};
+#[cfg(feature = "tls")]
+pub use self::tls::{
+    Roots, TlsAnswer, TlsConnector, TlsIdentity, TlsOptions, TlsStart, TlsVersion, Trust,
+    Verification, request_tls,
+};
+#[cfg(unix)]
+pub use self::unix::{UnixOptions, connect_unix};
+use crate::error::{Error, Outcome};
+
+/// The error for a failure of `doing` before the session stands, when nothing of the user's
+/// has been sent: of kind [`Tls`](crate::error::ErrorKind::Tls) where TLS failed, else of
+/// kind [`Io`](crate::error::ErrorKind::Io).
+///
+/// The first read after the handshake belongs here too: in TLS 1.3 only it tells that the
+/// server refuses the client's certificate.
+pub fn connect_error(doing: impl Into<Cow<'static, str>>, error: io::Error) -> Error {
+    #[cfg(feature = "tls")]
+    if let Some(error) = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<tokio_rustls::rustls::Error>())
+    {
+        return tls::explain(error);
+    }
+    Error::io(doing, error).with_outcome(Outcome::NotRun)
+}
+
+#[cfg(test)]
+mod tests;
