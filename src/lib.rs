@@ -1,10 +1,12 @@
 //! Kornak: an asynchronous PostgreSQL driver that speaks the binary protocol.
 
 mod buffer;
+pub mod codec;
 pub mod config;
 pub mod error;
 mod protocol;
 mod transport;
+pub mod types;
 mod wire;
 
 /// The layers below the API, for the project's own benchmarks, fuzzers and tests. Nothing
@@ -28,5 +30,9 @@ pub mod internals {
     }
 }
 
+#[cfg(feature = "with-serde_json-1")]
+pub use self::codec::Json;
+pub use self::codec::{Date, Decode, Encode, RawJson, Time, Timestamp, TimestampTz, Uuid};
 pub use self::config::Config;
 pub use self::error::{Error, Result};
+pub use self::types::Type;

@@ -16,6 +16,15 @@ pub struct WriteBuffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(usize);
 
+impl Mark {
+    /// The place `count` bytes behind this one.
+    #[inline]
+    #[must_use]
+    pub fn offset(self, count: usize) -> Self {
+        Self(self.0 + count)
+    }
+}
+
 /// The place of a four-byte length that [`WriteBuffer::end_length`] fills in.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a length that is begun must be ended"]

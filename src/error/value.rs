@@ -21,7 +21,7 @@ struct ValueError {
     /// The name of the PostgreSQL type.
     postgres_type: Option<Box<str>>,
     /// The name of the Rust type.
-    rust_type: Option<&'static str>,
+    rust_type: Option<Box<str>>,
     hint: Option<Cow<'static, str>>,
     is_null: bool,
 }
@@ -47,10 +47,14 @@ macro_rules! value_error {
 
             /// Names the two types, unless they are named already.
             #[must_use]
-            pub fn with_types(mut self, postgres_type: &str, rust_type: &'static str) -> Self {
+            pub fn with_types(
+                mut self,
+                postgres_type: impl fmt::Display,
+                rust_type: impl Into<Box<str>>,
+            ) -> Self {
                 if self.0.postgres_type.is_none() {
-                    self.0.postgres_type = Some(postgres_type.into());
-                    self.0.rust_type = Some(rust_type);
+                    self.0.postgres_type = Some(postgres_type.to_string().into());
+                    self.0.rust_type = Some(rust_type.into());
                 }
                 self
             }
@@ -77,8 +81,13 @@ macro_rules! value_error {
             }
 
             /// The Rust type's name.
-            pub fn rust_type(&self) -> Option<&'static str> {
-                self.0.rust_type
+            pub fn rust_type(&self) -> Option<&str> {
+                self.0.rust_type.as_deref()
+            }
+
+            /// What would work instead.
+            pub fn hint(&self) -> Option<&str> {
+                self.0.hint.as_deref()
             }
 
             /// The parameter, column, element or field.
@@ -126,7 +135,7 @@ impl ValueError {
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
         }
-        if let (Some(postgres), Some(rust)) = (&self.postgres_type, self.rust_type) {
+        if let (Some(postgres), Some(rust)) = (&self.postgres_type, &self.rust_type) {
             if encode {
                 write!(f, "can't write a Rust {rust} as PostgreSQL {postgres}: ")?;
             } else {

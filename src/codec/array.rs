@@ -1,0 +1,445 @@
+//! Arrays: a header with the dimensions, then each element with its length (`array_send`
+//! and `array_recv` in `arrayfuncs.c`).
+//!
+//! `Vec<T>` and its like have one dimension, `Vec<Vec<T>>` has two. Lower bounds are 1 on
+//! the way out and dropped on the way in.
+
+use std::sync::Arc;
+
+use super::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue, Reader};
+use super::{check, rust_name, wrong_encode_type};
+use crate::buffer::checked_length;
+use crate::error::{DecodeError, EncodeError};
+use crate::types::{Kind, Type, array_oid, oid};
+
+/// How many dimensions the server's arrays can have, `MAXDIM` in `array.h`.
+pub const MAX_DIMENSIONS: usize = 6;
+
+/// The fewest bytes that an element takes: the length of a NULL.
+const SMALLEST_ELEMENT: usize = 4;
+
+/// What stands in front of an array's elements.
+pub(super) struct ArrayHeader {
+    /// How many of `counts` and `lower_bounds` are in use. 0 for an empty array.
+    pub(super) dimensions: usize,
+    pub(super) counts: [usize; MAX_DIMENSIONS],
+    pub(super) lower_bounds: [i32; MAX_DIMENSIONS],
+    pub(super) element_oid: u32,
+}
+
+impl ArrayHeader {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let dimensions = reader.u32()? as usize;
+        let has_null = reader.u32()?;
+        let element_oid = reader.u32()?;
+        if dimensions > MAX_DIMENSIONS || has_null > 1 {
+            return Err(malformed());
+        }
+        let mut this = Self {
+            dimensions,
+            counts: [0; MAX_DIMENSIONS],
+            lower_bounds: [1; MAX_DIMENSIONS],
+            element_oid,
+        };
+        let mut total = usize::from(dimensions > 0);
+        for index in 0..dimensions {
+            let count = reader.u32()? as usize;
+            this.counts[index] = count;
+            this.lower_bounds[index] = reader.i32()?;
+            total = total.checked_mul(count).ok_or_else(malformed)?;
+        }
+        if total > reader.remaining() / SMALLEST_ELEMENT {
+            return Err(malformed());
+        }
+        if total == 0 {
+            this.dimensions = 0;
+        }
+        Ok(this)
+    }
+}
+
+/// The elements that one row of an array's last dimensions still has.
+#[derive(Debug)]
+pub struct ArrayElements<'r, 't> {
+    reader: Reader<'r>,
+    /// The element type, looked through domains.
+    ty: &'t Type,
+    /// The counts of the row's dimensions, the outer one first; never empty.
+    counts: &'t [usize],
+}
+
+impl<'r> ArrayElements<'r, '_> {
+    /// Reads the elements of a row one by one.
+    pub(super) fn decode_each<T: Decode<'r>>(&mut self) -> Result<Vec<T>, DecodeError> {
+        let count = self.counts[0];
+        // A NULL takes four bytes here and the whole of `T` there, so that the count alone
+        // must not size the allocation.
+        let affordable = 4 * self.reader.remaining() / size_of::<T>().max(1);
+        let mut values = Vec::with_capacity(count.min(affordable));
+        for _ in 0..count {
+            let value = match self.reader.value()? {
+                Some(bytes) => {
+                    T::decode(RawValue::new(bytes, self.ty, crate::types::Format::Binary))
+                }
+                None => T::decode_null(self.ty),
+            };
+            values.push(value.map_err(|error| at_element(error, values.len()))?);
+        }
+        Ok(values)
+    }
+
+    /// Reads the rows of a row, each by `read`.
+    fn decode_rows<T>(
+        &mut self,
+        read: impl Fn(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let (&count, inner) = self.counts.split_first().ok_or_else(malformed)?;
+        let outer = std::mem::replace(&mut self.counts, inner);
+        let mut rows = Vec::with_capacity(count);
+        for _ in 0..count {
+            rows.push(read(self)?);
+        }
+        self.counts = outer;
+        Ok(rows)
+    }
+}
+
+/// Reads a row of elements that all have `N` bytes, without looking at them one by one; a
+/// NULL or another length sends it the long way round.
+#[inline]
+pub(super) fn decode_fixed<'r, T: Decode<'r>, const N: usize>(
+    elements: &mut ArrayElements<'r, '_>,
+    read: impl Fn([u8; N]) -> T,
+) -> Result<Vec<T>, DecodeError> {
+    let wanted = elements.counts[0].saturating_mul(SMALLEST_ELEMENT + N);
+    let mut reader = elements.reader;
+    if let Ok(bytes) = reader.bytes(wanted) {
+        let mut mismatch = 0;
+        let values = bytes
+            .chunks_exact(SMALLEST_ELEMENT + N)
+            .map(|chunk| {
+                let mut length = [0; SMALLEST_ELEMENT];
+                let mut value = [0; N];
+                length.copy_from_slice(&chunk[..SMALLEST_ELEMENT]);
+                value.copy_from_slice(&chunk[SMALLEST_ELEMENT..]);
+                mismatch |= u32::from_be_bytes(length) ^ N as u32;
+                read(value)
+            })
+            .collect();
+        if mismatch == 0 {
+            elements.reader = reader;
+            return Ok(values);
+        }
+    }
+    elements.decode_each()
+}
+
+fn accepts_array<'r, T: Decode<'r>>(ty: &Type) -> bool {
+    match ty.kind() {
+        Kind::Array(element) => T::accepts_element(element.base()),
+        _ => false,
+    }
+}
+
+/// Reads a whole array whose elements are `T`, for the container `C`.
+fn decode_array<'r, T: Decode<'r>, C>(value: RawValue<'r, '_>) -> Result<Vec<T>, DecodeError> {
+    let Kind::Array(element) = value.ty().kind() else {
+        return Err(check::wrong_decode_type::<C>(value.ty()));
+    };
+    let mut reader = value.reader();
+    let header = ArrayHeader::read(&mut reader)?;
+    if header.element_oid != element.oid() {
+        return Err(wrong_element::<C>(value.ty(), header.element_oid));
+    }
+    if header.dimensions == 0 {
+        reader.finish()?;
+        return Ok(Vec::new());
+    }
+    if header.dimensions != T::DIMENSIONS + 1 {
+        return Err(wrong_dimensions::<C>(value.ty(), header.dimensions));
+    }
+    let mut elements = ArrayElements {
+        reader,
+        ty: element.base(),
+        counts: &header.counts[..header.dimensions],
+    };
+    let values = T::decode_elements(&mut elements)?;
+    elements.reader.finish()?;
+    Ok(values)
+}
+
+/// A one-dimensional array. NULL elements need `Vec<Option<T>>`, more dimensions
+/// `Vec<Vec<T>>`. Lower bounds are dropped.
+impl<'r, T: Decode<'r>> Decode<'r> for Vec<T> {
+    const DIMENSIONS: usize = T::DIMENSIONS + 1;
+
+    fn accepts(ty: &Type) -> bool {
+        accepts_array::<T>(ty)
+    }
+
+    fn accepts_element(ty: &Type) -> bool {
+        T::accepts_element(ty)
+    }
+
+    #[inline]
+    fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+        decode_array::<T, Self>(value)
+    }
+
+    fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
+        elements.decode_rows(T::decode_elements)
+    }
+}
+
+/// An array of exactly `N` elements.
+impl<'r, T: Decode<'r>, const N: usize> Decode<'r> for [T; N] {
+    const DIMENSIONS: usize = T::DIMENSIONS + 1;
+
+    fn accepts(ty: &Type) -> bool {
+        accepts_array::<T>(ty)
+    }
+
+    fn accepts_element(ty: &Type) -> bool {
+        T::accepts_element(ty)
+    }
+
+    fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+        exactly(decode_array::<T, Self>(value)?)
+    }
+
+    fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
+        elements.decode_rows(|row| exactly(T::decode_elements(row)?))
+    }
+}
+
+macro_rules! decode_into {
+    ($($container:ty)*) => {
+        $(
+            impl<'r, T: Decode<'r>> Decode<'r> for $container {
+                const DIMENSIONS: usize = T::DIMENSIONS + 1;
+
+                fn accepts(ty: &Type) -> bool {
+                    accepts_array::<T>(ty)
+                }
+
+                fn accepts_element(ty: &Type) -> bool {
+                    T::accepts_element(ty)
+                }
+
+                fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+                    decode_array::<T, Self>(value).map(Self::from)
+                }
+
+                fn decode_elements(
+                    elements: &mut ArrayElements<'r, '_>,
+                ) -> Result<Vec<Self>, DecodeError> {
+                    elements.decode_rows(|row| T::decode_elements(row).map(Self::from))
+                }
+            }
+        )*
+    };
+}
+
+decode_into! { Box<[T]> Arc<[T]> }
+
+fn exactly<T, const N: usize>(values: Vec<T>) -> Result<[T; N], DecodeError> {
+    values
+        .try_into()
+        .map_err(|values: Vec<T>| wrong_count(values.len(), N))
+}
+
+/// Where an array's elements are written, with the shape that they turn out to have.
+#[derive(Debug)]
+pub struct ArrayWriter<'w, 'a, 't> {
+    out: &'w mut ParamWriter<'a>,
+    /// The element type, looked through domains.
+    ty: &'t Type,
+    /// The dimension that is being written, the outer one being 0.
+    level: usize,
+    /// The counts of the dimensions whose first row is written.
+    counts: [Option<usize>; MAX_DIMENSIONS],
+    has_null: bool,
+}
+
+impl ArrayWriter<'_, '_, '_> {
+    /// Writes one element with its length.
+    #[inline]
+    pub(super) fn element<T: Encode + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        let length = self.out.begin_part();
+        match value.encode(self.ty, self.out)? {
+            IsNull::No => self.out.end_part(length),
+            IsNull::Yes => {
+                self.out.end_null_part(length);
+                self.has_null = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the elements of one row, or its rows.
+    #[inline]
+    pub(super) fn row<T: Encode>(&mut self, values: &[T]) -> Result<(), EncodeError> {
+        match self.counts[self.level] {
+            None => self.counts[self.level] = Some(values.len()),
+            Some(count) if count == values.len() => {}
+            Some(count) => return Err(ragged(count, values.len())),
+        }
+        self.level += 1;
+        for (index, value) in values.iter().enumerate() {
+            value
+                .encode_element(self)
+                .map_err(|error| error.at(format_args!("element {index}")))?;
+        }
+        self.level -= 1;
+        Ok(())
+    }
+}
+
+impl<T: Encode> Encode for [T] {
+    const DECLARED: DeclaredType = declared_array::<T>();
+    const DIMENSIONS: usize = T::DIMENSIONS + 1;
+
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        let Kind::Array(element) = ty.kind() else {
+            return Err(wrong_encode_type::<Self>(ty));
+        };
+        let dimensions = Self::DIMENSIONS;
+        if dimensions > MAX_DIMENSIONS {
+            return Err(wrong_encode_type::<Self>(ty));
+        }
+        // These two have a lower bound of 0 and a dimension even when they are empty.
+        let is_vector = matches!(ty.oid(), oid::INT2VECTOR | oid::OIDVECTOR);
+        let start = out.mark();
+        out.put_i32(dimensions as i32);
+        let flags = out.mark();
+        out.put_i32(0);
+        out.put_u32(element.oid());
+        let counts = out.mark();
+        for _ in 0..dimensions {
+            out.put_i32(0);
+            out.put_i32(i32::from(!is_vector));
+        }
+        let mut array = ArrayWriter {
+            out,
+            ty: element.base(),
+            level: 0,
+            counts: [None; MAX_DIMENSIONS],
+            has_null: false,
+        };
+        array.row(self)?;
+        let ArrayWriter {
+            counts: written,
+            has_null,
+            ..
+        } = array;
+        if written[..dimensions]
+            .iter()
+            .any(|count| count.unwrap_or(0) == 0)
+            && !is_vector
+        {
+            out.truncate(start);
+            out.put_i32(0);
+            out.put_i32(0);
+            out.put_u32(element.oid());
+            return Ok(IsNull::No);
+        }
+        out.patch_i32(flags, 0, i32::from(has_null));
+        for (index, count) in written[..dimensions].iter().enumerate() {
+            let count = checked_length(count.unwrap_or(0)).map_err(check::too_long)?;
+            out.patch_i32(counts, index * 8, count);
+        }
+        Ok(IsNull::No)
+    }
+
+    #[inline]
+    fn encode_element(&self, array: &mut ArrayWriter<'_, '_, '_>) -> Result<(), EncodeError> {
+        array.row(self)
+    }
+}
+
+macro_rules! encode_as_slice {
+    ($($container:ty $(, const $n:ident)?;)*) => {
+        $(
+            impl<T: Encode $(, const $n: usize)?> Encode for $container {
+                const DECLARED: DeclaredType = <[T]>::DECLARED;
+                const DIMENSIONS: usize = <[T]>::DIMENSIONS;
+
+                #[inline]
+                fn encode(
+                    &self,
+                    ty: &Type,
+                    out: &mut ParamWriter<'_>,
+                ) -> Result<IsNull, EncodeError> {
+                    self.as_slice().encode(ty, out)
+                }
+
+                #[inline]
+                fn encode_element(
+                    &self,
+                    array: &mut ArrayWriter<'_, '_, '_>,
+                ) -> Result<(), EncodeError> {
+                    array.row(self)
+                }
+            }
+        )*
+    };
+}
+
+encode_as_slice! { Vec<T>; [T; N], const N; }
+
+/// What an array of `T` declares: the array type over what `T` declares by OID.
+const fn declared_array<T: Encode>() -> DeclaredType {
+    match T::DECLARED {
+        // A dimension more doesn't change the type.
+        declared if T::DIMENSIONS > 0 => declared,
+        DeclaredType::Oid(element) => match array_oid(element) {
+            Some(array) => DeclaredType::Oid(array),
+            None => DeclaredType::Described,
+        },
+        // The text form of an array would pass as a plain string where one is wanted.
+        DeclaredType::Text | DeclaredType::Described => DeclaredType::Described,
+    }
+}
+
+#[cold]
+fn malformed() -> DecodeError {
+    DecodeError::new("the array's header doesn't fit its contents")
+}
+
+#[cold]
+fn at_element(error: DecodeError, index: usize) -> DecodeError {
+    let is_null = error.is_null();
+    let error = error.at(format_args!("element {index}"));
+    if is_null {
+        error.with_hint("read the array into a Vec of Options")
+    } else {
+        error
+    }
+}
+
+#[cold]
+fn wrong_element<C>(ty: &Type, oid: u32) -> DecodeError {
+    DecodeError::new(format!("the elements have the type with OID {oid}"))
+        .with_types(ty, rust_name::<C>())
+}
+
+#[cold]
+fn wrong_dimensions<C>(ty: &Type, dimensions: usize) -> DecodeError {
+    DecodeError::new(format!("the array has {dimensions} dimensions"))
+        .with_types(ty, rust_name::<C>())
+        .with_hint("a Vec of Vecs has two dimensions, and so on")
+}
+
+#[cold]
+fn wrong_count(count: usize, wanted: usize) -> DecodeError {
+    DecodeError::new(format!(
+        "the array has {count} elements instead of {wanted}"
+    ))
+}
+
+#[cold]
+fn ragged(first: usize, other: usize) -> EncodeError {
+    EncodeError::new(format!(
+        "a row of {other} elements follows one of {first}; an array's rows are equally long"
+    ))
+}

@@ -1,0 +1,148 @@
+//! The errors of codecs, off the fast path, and what they advise.
+
+use std::any::type_name;
+
+use crate::buffer::TooLong;
+use crate::error::{DecodeError, EncodeError};
+use crate::types::{Kind, Type, oid};
+
+/// A `T` can't be written as a `ty`.
+#[cold]
+pub fn wrong_encode_type<T: ?Sized>(ty: &Type) -> EncodeError {
+    EncodeError::new("the types don't match")
+        .with_types(ty, rust_name::<T>())
+        .with_hint(advice(ty))
+}
+
+/// A `ty` can't be read into a `T`.
+#[cold]
+pub fn wrong_decode_type<T: ?Sized>(ty: &Type) -> DecodeError {
+    DecodeError::new("the types don't match")
+        .with_types(ty, rust_name::<T>())
+        .with_hint(advice(ty))
+}
+
+/// This `T` has no place in a `ty`.
+#[cold]
+pub fn out_of_range<T: ?Sized>(ty: &Type, value: impl std::fmt::Display) -> EncodeError {
+    EncodeError::new(format!("{value} is out of range")).with_types(ty, rust_name::<T>())
+}
+
+/// A `ty` goes as text only, and a `T` has no text form.
+#[cold]
+pub fn missing_binary_form<T: ?Sized>(ty: &Type) -> EncodeError {
+    EncodeError::new("the type has no binary form on the server")
+        .with_types(ty, rust_name::<T>())
+        .with_hint("use a string, which is sent as text")
+}
+
+/// A value has another length than its type has.
+#[cold]
+pub(super) fn wrong_length<T: ?Sized>(ty: &Type, wanted: usize, length: usize) -> DecodeError {
+    DecodeError::new(format!("it has {length} bytes instead of {wanted}"))
+        .with_types(ty, rust_name::<T>())
+}
+
+/// The protocol's lengths are 32-bit integers with a sign.
+#[cold]
+pub(super) fn too_long(error: TooLong) -> EncodeError {
+    EncodeError::new(error.to_string())
+}
+
+/// The name of a Rust type without the paths of modules: `Option<String>`.
+pub fn rust_name<T: ?Sized>() -> String {
+    let full = type_name::<T>();
+    let mut short = String::with_capacity(full.len());
+    let mut word = 0;
+    for character in full.chars() {
+        match character {
+            ':' => short.truncate(word),
+            _ => {
+                short.push(character);
+                if !(character.is_alphanumeric() || character == '_') {
+                    word = short.len();
+                }
+            }
+        }
+    }
+    short
+}
+
+/// The Rust type to read a PostgreSQL type into, and to write it from.
+pub fn type_hint(ty: &Type) -> &'static str {
+    let ty = ty.base();
+    match ty.oid() {
+        oid::BOOL => "bool",
+        oid::CHAR => "i8",
+        oid::INT2 => "i16",
+        oid::INT4 => "i32",
+        oid::INT8 => "i64",
+        oid::OID | oid::XID | oid::CID => "u32",
+        oid::FLOAT4 => "f32",
+        oid::FLOAT8 => "f64",
+        oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN | oid::XML => "String",
+        oid::BYTEA => "Vec<u8>",
+        oid::DATE => "kornak::Date",
+        oid::TIME => "kornak::Time",
+        oid::TIMESTAMP => "kornak::Timestamp",
+        oid::TIMESTAMPTZ => "kornak::TimestampTz or std::time::SystemTime",
+        oid::UUID => "kornak::Uuid, or uuid::Uuid with the feature with-uuid-1",
+        oid::JSON | oid::JSONB => {
+            "kornak::RawJson<String>, or kornak::Json<T> with the feature with-serde_json-1"
+        }
+        _ => match ty.kind() {
+            Kind::Enum(_) => "String",
+            Kind::Array(element) => array_hint(element),
+            _ => "String, with the column cast to text",
+        },
+    }
+}
+
+fn array_hint(element: &Type) -> &'static str {
+    match element.base().oid() {
+        oid::BOOL => "Vec<bool>",
+        oid::INT2 => "Vec<i16>",
+        oid::INT4 => "Vec<i32>",
+        oid::INT8 => "Vec<i64>",
+        oid::FLOAT4 => "Vec<f32>",
+        oid::FLOAT8 => "Vec<f64>",
+        oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME => "Vec<String>",
+        oid::BYTEA => "Vec<Vec<u8>>",
+        oid::UUID => "Vec<kornak::Uuid>",
+        _ => "a Vec of the Rust type of its elements",
+    }
+}
+
+fn advice(ty: &Type) -> String {
+    format!("the Rust type for {ty} is {}", type_hint(ty))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn rust_names_have_no_paths() {
+        assert_eq!(rust_name::<i32>(), "i32");
+        assert_eq!(rust_name::<Option<Vec<String>>>(), "Option<Vec<String>>");
+        assert_eq!(
+            rust_name::<HashMap<&str, [std::sync::Arc<str>; 3]>>(),
+            "HashMap<&str, [Arc<str>; 3]>"
+        );
+    }
+
+    #[test]
+    fn errors_name_both_types_and_advise() {
+        assert_eq!(
+            wrong_encode_type::<Vec<String>>(&Type::INT4).to_string(),
+            "can't write a Rust Vec<String> as PostgreSQL int4: the types don't match\n\
+             HINT: the Rust type for int4 is i32"
+        );
+        assert_eq!(
+            wrong_decode_type::<i32>(&Type::INT8_ARRAY).to_string(),
+            "can't read PostgreSQL _int8 into a Rust i32: the types don't match\n\
+             HINT: the Rust type for _int8 is Vec<i64>"
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! How the date and time types are written and read.
+
+use std::time::SystemTime;
+
+use super::{Date, Time, Timestamp, TimestampTz};
+use crate::codec::{ArrayElements, Decode, Encode, IsNull, ParamWriter, RawValue};
+use crate::codec::{array, out_of_range, rust_name, wrong_encode_type};
+use crate::error::{DecodeError, EncodeError};
+use crate::types::{Type, oid};
+
+/// The codec of a type whose every bit pattern is a value.
+macro_rules! fixed_codec {
+    ($name:ident, $oid:ident, $integer:ident, $put:ident, $to:ident, $from:path) => {
+        impl Encode for $name {
+            #[inline]
+            fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+                if ty.oid() != oid::$oid {
+                    return Err(wrong_encode_type::<Self>(ty));
+                }
+                out.$put(self.$to());
+                Ok(IsNull::No)
+            }
+        }
+
+        impl<'r> Decode<'r> for $name {
+            fn accepts(ty: &Type) -> bool {
+                ty.oid() == oid::$oid
+            }
+
+            #[inline]
+            fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+                Ok($from($integer::from_be_bytes(
+                    value.fixed::<Self, { size_of::<$integer>() }>()?,
+                )))
+            }
+
+            fn decode_elements(
+                elements: &mut ArrayElements<'r, '_>,
+            ) -> Result<Vec<Self>, DecodeError> {
+                array::decode_fixed(elements, |bytes| $from($integer::from_be_bytes(bytes)))
+            }
+        }
+    };
+}
+
+fixed_codec!(Date, DATE, i32, put_i32, days, Self::from_days);
+fixed_codec!(
+    Timestamp,
+    TIMESTAMP,
+    i64,
+    put_i64,
+    microseconds,
+    Self::from_microseconds
+);
+fixed_codec!(
+    TimestampTz,
+    TIMESTAMPTZ,
+    i64,
+    put_i64,
+    microseconds,
+    Self::from_microseconds
+);
+
+impl Encode for Time {
+    #[inline]
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        if ty.oid() != oid::TIME {
+            return Err(wrong_encode_type::<Self>(ty));
+        }
+        out.put_i64(self.microseconds());
+        Ok(IsNull::No)
+    }
+}
+
+impl<'r> Decode<'r> for Time {
+    fn accepts(ty: &Type) -> bool {
+        ty.oid() == oid::TIME
+    }
+
+    #[inline]
+    fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+        let microseconds = i64::from_be_bytes(value.fixed::<Self, 8>()?);
+        match Self::from_microseconds(microseconds) {
+            Some(time) => Ok(time),
+            None => Err(value.error::<Self>("it is not between 00:00:00 and 24:00:00")),
+        }
+    }
+}
+
+/// A finite `timestamptz`. What is finer than a microsecond is cut off, towards the past.
+impl Encode for SystemTime {
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        match TimestampTz::try_from(*self) {
+            Ok(moment) => moment
+                .encode(ty, out)
+                .map_err(|_| wrong_encode_type::<Self>(ty)),
+            Err(_) => Err(out_of_range::<Self>(ty, "the time")),
+        }
+    }
+}
+
+/// A finite `timestamptz`.
+impl<'r> Decode<'r> for SystemTime {
+    fn accepts(ty: &Type) -> bool {
+        ty.oid() == oid::TIMESTAMPTZ
+    }
+
+    fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+        let moment = TimestampTz::decode(value)?;
+        Self::try_from(moment).map_err(|_| out_of_reach::<Self>(value.ty(), moment))
+    }
+}
+
+/// The server's value has no place in the Rust type.
+#[cold]
+pub(in crate::codec) fn out_of_reach<T>(ty: &Type, value: impl std::fmt::Display) -> DecodeError {
+    DecodeError::new(format!("{value} is out of the range of the Rust type"))
+        .with_types(ty, rust_name::<T>())
+        .with_hint("kornak's own type for it represents every value")
+}

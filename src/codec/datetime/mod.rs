@@ -1,0 +1,18 @@
+//! `date`, `time`, `timestamp` and `timestamptz`, in types that represent everything the
+//! server can (`date.c` and `timestamp.c`).
+//!
+//! On the wire they are counts from 2000-01-01: days, or microseconds. The extremes of the
+//! integers are the infinities.
+
+mod calendar;
+mod codec;
+mod date;
+mod parse;
+mod time;
+mod timestamp;
+
+pub(super) use self::codec::out_of_reach;
+pub use self::date::Date;
+pub use self::parse::ParseDateTimeError;
+pub use self::time::Time;
+pub use self::timestamp::{Timestamp, TimestampTz};

@@ -1,0 +1,299 @@
+//! How values are written for the server and read from its rows.
+//!
+//! [`Encode`] appends a value to the write buffer, [`Decode`] borrows one from the row; the
+//! type is checked once for a statement, not for each value. One file for each family of
+//! PostgreSQL types, and in [`ext`] one for each foreign crate.
+//!
+//! The layer knows nothing of the protocol. The forms of the values are those of the
+//! server's send and receive functions (`src/backend/utils/adt/` in its sources).
+
+mod array;
+mod boolean;
+mod bytea;
+mod check;
+mod datetime;
+mod ext;
+mod float;
+mod integer;
+mod json;
+mod raw;
+mod reader;
+mod text;
+mod uuid;
+mod wrapper;
+mod writer;
+
+use crate::buffer::WriteBuffer;
+use crate::error::{DecodeError, EncodeError};
+use crate::types::{Format, Type};
+
+pub use self::array::{ArrayElements, ArrayWriter, MAX_DIMENSIONS};
+pub use self::check::{
+    missing_binary_form, out_of_range, rust_name, type_hint, wrong_decode_type, wrong_encode_type,
+};
+pub use self::datetime::{Date, ParseDateTimeError, Time, Timestamp, TimestampTz};
+#[cfg(feature = "with-serde_json-1")]
+pub use self::ext::serde_json_1::Json;
+pub use self::json::RawJson;
+pub use self::raw::RawValue;
+pub use self::reader::Reader;
+pub use self::uuid::{ParseUuidError, Uuid};
+pub use self::writer::ParamWriter;
+
+/// How the type of a parameter reaches the server.
+///
+/// The manual's section "Message Flow", "Extended Query": a parameter whose declared OID is
+/// 0 gets its type from the context it is used in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeclaredType {
+    /// The type with this OID is declared when the statement is parsed.
+    Oid(u32),
+    /// Nothing is declared and the value goes as text, so that the server infers the type.
+    Text,
+    /// Nothing is declared; the server is asked for the type before the value is written.
+    Described,
+}
+
+/// Whether an encoder has written NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a NULL has no bytes; who wrote the length must know"]
+pub enum IsNull {
+    /// The value is NULL; what was written for it is dropped.
+    Yes,
+    /// The value is what was written, be it empty.
+    No,
+}
+
+/// A value that can be a parameter.
+///
+/// # Example
+///
+/// A codec of one's own for `point`, whose binary form is two `float8`:
+///
+/// ```
+/// use kornak::codec::{Encode, IsNull, ParamWriter, wrong_encode_type};
+/// use kornak::error::EncodeError;
+/// use kornak::types::Type;
+///
+/// struct Place { longitude: f64, latitude: f64 }
+///
+/// impl Encode for Place {
+///     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+///         if *ty != Type::POINT {
+///             return Err(wrong_encode_type::<Self>(ty));
+///         }
+///         out.put_f64(self.longitude);
+///         out.put_f64(self.latitude);
+///         Ok(IsNull::No)
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be a parameter",
+    note = "numbers, strings, `Vec`s and `Option`s of them and many more implement `Encode`; \
+            types of other crates need a feature such as `with-uuid-1`"
+)]
+pub trait Encode {
+    /// How the parameter's type reaches the server. `Option<T>` has that of `T`, so that a
+    /// NULL is declared like a value.
+    const DECLARED: DeclaredType = DeclaredType::Described;
+
+    /// Writes the value as a `ty`, in the form that [`ParamWriter::format`] says, without
+    /// its length. `ty` is never a domain.
+    ///
+    /// # Errors
+    ///
+    /// If the value can't be written as a `ty`. What was written so far is dropped.
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError>;
+
+    /// How many dimensions of an array `Self` takes up.
+    #[doc(hidden)]
+    const DIMENSIONS: usize = 0;
+
+    /// Writes the value as an element of an array, or a row of it.
+    #[doc(hidden)]
+    #[inline]
+    fn encode_element(&self, array: &mut ArrayWriter<'_, '_, '_>) -> Result<(), EncodeError> {
+        array.element(self)
+    }
+}
+
+/// The form of [`Encode`] that can be a trait object: `&[&(dyn DynEncode + Sync)]`.
+///
+/// Every [`Encode`] is one; implement that.
+pub trait DynEncode {
+    /// [`Encode::DECLARED`].
+    fn declared(&self) -> DeclaredType;
+
+    /// [`Encode::encode`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Encode::encode`].
+    fn encode_dyn(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError>;
+}
+
+impl<T: Encode + ?Sized> DynEncode for T {
+    #[inline]
+    fn declared(&self) -> DeclaredType {
+        T::DECLARED
+    }
+
+    #[inline]
+    fn encode_dyn(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        self.encode(ty, out)
+    }
+}
+
+/// A value that can be read from a column.
+///
+/// `'r` is the life of the row's bytes: `&'r str` borrows them, `String` copies.
+///
+/// # Example
+///
+/// A codec of one's own for `point`, whose binary form is two `float8`:
+///
+/// ```
+/// use kornak::codec::{Decode, RawValue};
+/// use kornak::error::DecodeError;
+/// use kornak::types::{Format, Type};
+///
+/// #[derive(Debug, PartialEq)]
+/// struct Place { longitude: f64, latitude: f64 }
+///
+/// impl<'r> Decode<'r> for Place {
+///     fn accepts(ty: &Type) -> bool {
+///         *ty == Type::POINT
+///     }
+///
+///     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+///         let mut reader = value.reader();
+///         let place = Place { longitude: reader.f64()?, latitude: reader.f64()? };
+///         reader.finish()?;
+///         Ok(place)
+///     }
+/// }
+///
+/// let bytes = [1.5_f64.to_be_bytes(), 2.5_f64.to_be_bytes()].concat();
+/// let value = RawValue::new(&bytes, &Type::POINT, Format::Binary);
+/// assert_eq!(Place::decode(value)?, Place { longitude: 1.5, latitude: 2.5 });
+/// # Ok::<(), DecodeError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be read from a column",
+    note = "numbers, strings, `Vec`s and `Option`s of them and many more implement `Decode`; \
+            types of other crates need a feature such as `with-uuid-1`"
+)]
+pub trait Decode<'r>: Sized {
+    /// Whether values of type `ty`, in binary form, can be read into `Self`. Asked once for
+    /// a statement, not for each value. `ty` is never a domain.
+    fn accepts(ty: &Type) -> bool;
+
+    /// Whether values of type `ty` in text form can be read into `Self`: the types that
+    /// have no binary form come like this.
+    fn accepts_text(_ty: &Type) -> bool {
+        false
+    }
+
+    /// Reads the value.
+    ///
+    /// May assume that [`accepts`](Self::accepts) held for the type in binary form, or
+    /// [`accepts_text`](Self::accepts_text) in text form; any bytes must give a value or an
+    /// error.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not a value of the type, or the value has no place in `Self`.
+    fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError>;
+
+    /// Reads a NULL of type `ty`.
+    ///
+    /// # Errors
+    ///
+    /// Unless `Self` has room for it, as `Option` has.
+    #[cold]
+    fn decode_null(ty: &Type) -> Result<Self, DecodeError> {
+        Err(DecodeError::null().with_types(ty, rust_name::<Self>()))
+    }
+
+    /// Whether arrays over `ty` can be read into `Vec<Self>`; differs from
+    /// [`accepts`](Self::accepts) where `Self` is a dimension itself.
+    #[doc(hidden)]
+    fn accepts_element(ty: &Type) -> bool {
+        Self::accepts(ty)
+    }
+
+    /// How many dimensions of an array `Self` takes up.
+    #[doc(hidden)]
+    const DIMENSIONS: usize = 0;
+
+    /// Reads one row of an array's last dimensions.
+    #[doc(hidden)]
+    fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
+        elements.decode_each()
+    }
+}
+
+/// Writes a value or NULL with its length in front.
+///
+/// The format of a parameter is text where it declares itself so, or where its type has no
+/// binary form: [`parameter_format`].
+///
+/// # Errors
+///
+/// If the value can't be written as a `ty`; what was written of it stays, and the caller
+/// truncates to its own mark.
+#[inline]
+pub fn encode_value<T: DynEncode + ?Sized>(
+    value: &T,
+    ty: &Type,
+    format: Format,
+    out: &mut WriteBuffer,
+) -> Result<(), EncodeError> {
+    let length = out.begin_length();
+    let is_null = value.encode_dyn(ty.base(), &mut ParamWriter::new(out, format))?;
+    match is_null {
+        IsNull::No => out.end_value(length).map_err(check::too_long),
+        IsNull::Yes => {
+            out.end_null(length);
+            Ok(())
+        }
+    }
+}
+
+/// The format in which a parameter that is declared so is written as a `ty`.
+#[inline]
+pub fn parameter_format(declared: DeclaredType, ty: &Type) -> Format {
+    match declared {
+        DeclaredType::Oid(_) => Format::Binary,
+        DeclaredType::Text => Format::Text,
+        DeclaredType::Described if ty.has_binary_input() => Format::Binary,
+        DeclaredType::Described => Format::Text,
+    }
+}
+
+/// Whether columns of type `ty` that arrive in `format` can be read into `T`.
+pub fn accepts<'r, T: Decode<'r>>(ty: &Type, format: Format) -> bool {
+    match format {
+        Format::Binary => T::accepts(ty.base()),
+        Format::Text => T::accepts_text(ty.base()),
+    }
+}
+
+/// Reads a value, or NULL where there are no bytes. `ty` is not a domain, and `T`
+/// [`accepts`] it.
+///
+/// # Errors
+///
+/// Those of [`Decode::decode`] and [`Decode::decode_null`].
+#[inline]
+pub fn decode_value<'r, T: Decode<'r>>(
+    bytes: Option<&'r [u8]>,
+    ty: &Type,
+    format: Format,
+) -> Result<T, DecodeError> {
+    match bytes {
+        Some(bytes) => T::decode(RawValue::new(bytes, ty, format)),
+        None => T::decode_null(ty),
+    }
+}

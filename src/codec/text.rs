@@ -1,0 +1,197 @@
+//! `text`, `varchar`, `bpchar`, `name`, `unknown`, `xml`, `citext`, enums and all else
+//! whose binary form is its text (`textsend` in `varlena.c`).
+//!
+//! `jsonb`, `jsonpath`, `ltree`, `lquery` and `ltxtquery` have a version byte, 1, in front
+//! of their text (`jsonb_send` in `jsonb.c`, `ltree_send` in `ltree_io.c`).
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
+use super::{rust_name, wrong_encode_type};
+use crate::error::{DecodeError, EncodeError};
+use crate::types::{Extension, Format, Kind, Type, oid};
+
+/// The one version of the binary forms that have a version byte.
+pub(super) const VERSION: u8 = 1;
+
+/// How a type's binary form relates to its text form.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum TextForm {
+    /// They are the same.
+    Plain,
+    /// The text follows a version byte.
+    Versioned,
+    /// They differ, or the type is no text at all.
+    Other,
+}
+
+impl TextForm {
+    #[inline]
+    pub(super) fn of(ty: &Type) -> Self {
+        match ty.oid() {
+            oid::TEXT
+            | oid::VARCHAR
+            | oid::BPCHAR
+            | oid::NAME
+            | oid::UNKNOWN
+            | oid::CSTRING
+            | oid::JSON
+            | oid::XML
+            | oid::REFCURSOR
+            | oid::PG_NODE_TREE => Self::Plain,
+            oid::JSONB | oid::JSONPATH => Self::Versioned,
+            _ => Self::of_custom(ty),
+        }
+    }
+
+    fn of_custom(ty: &Type) -> Self {
+        match ty.extension() {
+            Extension::Citext => Self::Plain,
+            Extension::Ltree | Extension::Lquery | Extension::Ltxtquery => Self::Versioned,
+            _ if matches!(ty.kind(), Kind::Enum(_)) => Self::Plain,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Sent in text form, so that the server infers the type: a string can be a `uuid`, an
+/// `inet`, a label of an enum. Inside of another value it can be only what is text there.
+impl Encode for str {
+    const DECLARED: DeclaredType = DeclaredType::Text;
+
+    #[inline]
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        if out.format() == Format::Binary {
+            match TextForm::of(ty) {
+                TextForm::Plain => {}
+                TextForm::Versioned => out.put_u8(VERSION),
+                TextForm::Other => return Err(wrong_encode_type::<Self>(ty)),
+            }
+        }
+        if self.as_bytes().contains(&0) {
+            return Err(contains_nul::<Self>(ty));
+        }
+        out.put_slice(self.as_bytes());
+        Ok(IsNull::No)
+    }
+}
+
+impl Encode for String {
+    const DECLARED: DeclaredType = DeclaredType::Text;
+
+    #[inline]
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        self.as_str().encode(ty, out)
+    }
+}
+
+/// A string of one character.
+impl Encode for char {
+    const DECLARED: DeclaredType = DeclaredType::Text;
+
+    #[inline]
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        self.encode_utf8(&mut [0; 4]).encode(ty, out)
+    }
+}
+
+impl<'r> Decode<'r> for &'r str {
+    fn accepts(ty: &Type) -> bool {
+        TextForm::of(ty) != TextForm::Other
+    }
+
+    /// The text form of any type is a string.
+    fn accepts_text(_ty: &Type) -> bool {
+        true
+    }
+
+    #[inline]
+    fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+        utf8::<Self>(text_bytes::<Self>(value)?, value)
+    }
+}
+
+macro_rules! decode_copied {
+    ($($owned:ty)*) => {
+        $(
+            impl<'r> Decode<'r> for $owned {
+                fn accepts(ty: &Type) -> bool {
+                    <&str>::accepts(ty)
+                }
+
+                fn accepts_text(ty: &Type) -> bool {
+                    <&str>::accepts_text(ty)
+                }
+
+                #[inline]
+                fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+                    Ok(utf8::<Self>(text_bytes::<Self>(value)?, value)?.into())
+                }
+            }
+        )*
+    };
+}
+
+decode_copied! { String Box<str> Arc<str> Rc<str> Cow<'r, str> }
+
+/// A string of exactly one character.
+impl<'r> Decode<'r> for char {
+    fn accepts(ty: &Type) -> bool {
+        <&str>::accepts(ty)
+    }
+
+    fn accepts_text(ty: &Type) -> bool {
+        <&str>::accepts_text(ty)
+    }
+
+    #[inline]
+    fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+        let text = utf8::<Self>(text_bytes::<Self>(value)?, value)?;
+        let mut characters = text.chars();
+        match (characters.next(), characters.next()) {
+            (Some(character), None) => Ok(character),
+            _ => Err(value.error::<Self>("it does not have exactly one character")),
+        }
+    }
+}
+
+/// The bytes of the text in `value`, without the version byte where its type has one.
+#[inline]
+pub(super) fn text_bytes<'r, T>(value: RawValue<'r, '_>) -> Result<&'r [u8], DecodeError> {
+    if value.format() == Format::Text || TextForm::of(value.ty()) != TextForm::Versioned {
+        return Ok(value.bytes());
+    }
+    match value.bytes().split_first() {
+        Some((&VERSION, text)) => Ok(text),
+        _ => Err(value.error::<T>("its version byte is not 1")),
+    }
+}
+
+/// The bytes as a string.
+#[inline]
+pub(super) fn utf8<'r, T>(
+    bytes: &'r [u8],
+    value: RawValue<'_, '_>,
+) -> Result<&'r str, DecodeError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(error) => Err(not_utf8::<T>(value.ty(), error)),
+    }
+}
+
+/// The server's strings can't have NUL in them.
+#[cold]
+pub(super) fn contains_nul<T: ?Sized>(ty: &Type) -> EncodeError {
+    EncodeError::new("the string has a NUL character in it, which PostgreSQL can't store")
+        .with_types(ty, rust_name::<T>())
+        .with_hint("use bytea for bytes of any value")
+}
+
+#[cold]
+fn not_utf8<T>(ty: &Type, error: std::str::Utf8Error) -> DecodeError {
+    DecodeError::new(format!("it is not UTF-8: {error}"))
+        .with_types(ty, rust_name::<T>())
+        .with_hint("client_encoding must be UTF8, and the database's encoding not SQL_ASCII")
+}
