@@ -1,3 +1,44 @@
 //! The project's own commands: `cargo xtask help` lists them.
 
-fn main() {}
+mod pg;
+
+use std::process::ExitCode;
+
+use xtask::{Failure, Result};
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  pg start|stop|url|psql [--version 15|18]
+                         a private PostgreSQL for development: data fresh at each start,
+                         a Unix socket and a free port on 127.0.0.1
+  help                   this text
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<ExitCode> {
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", arguments),
+    };
+    match command {
+        "pg" => pg::run(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => Err(Failure::new(format!(
+            "there is no command `{other}`\n\n{HELP}"
+        ))),
+    }
+}
