@@ -1,0 +1,17 @@
+//! Instruments for the integration tests: a scripted server, a faulty proxy, wire dialogues
+//! as text, a harness that drops a future at each of its polls, and a plain blocking client
+//! that looks at the server from outside.
+//!
+//! None of them uses the driver: what checks it must not share its mistakes.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "every test binary compiles this tree and uses a part of it"
+)]
+
+pub mod deadline;
+pub mod dialogue;
+pub mod drops;
+pub mod transport;
