@@ -2,7 +2,7 @@
 //!
 //! [`Encode`] appends a value to the write buffer, [`Decode`] borrows one from the row; the
 //! type is checked once for a statement, not for each value. One file for each family of
-//! PostgreSQL types, and in [`ext`] one for each foreign crate.
+//! PostgreSQL types, and in `ext` one for each foreign crate.
 //!
 //! The layer knows nothing of the protocol. The forms of the values are those of the
 //! server's send and receive functions (`src/backend/utils/adt/` in its sources).

@@ -31,12 +31,10 @@ with recursive t as (
            end as constant,
            coalesce(t.typelem, 0) as element,
            coalesce((select rngsubtype from pg_catalog.pg_range r where r.rngtypid = t.oid), 0) as subtype,
-           coalesce((select rngtypid from pg_catalog.pg_range r where r.rngmultitypid = t.oid), 0) as range,
-           obj_description(t.oid, 'pg_type') as description
+           coalesce((select rngtypid from pg_catalog.pg_range r where r.rngmultitypid = t.oid), 0) as range
     from t
 ), linked as (
     select n.*, (select o.constant from named o where o.oid = case n.kind when 'array' then n.element when 'range' then n.subtype when 'multirange' then n.range end) as inner_constant,
-           (select o.typname from named o where o.oid = case n.kind when 'array' then n.element when 'range' then n.subtype when 'multirange' then n.range end) as inner_name,
            (select o.typsend <> 0 from named o where o.oid = n.element) as inner_send,
            (select o.typreceive <> 0 from named o where o.oid = n.element) as inner_receive
     from named n
@@ -49,10 +47,6 @@ select '    ' || constant || ', ' || oid || ', "' || typname || '", ' || typarra
               when 'range' then 'range ' || inner_constant
               when 'multirange' then 'multirange ' || inner_constant
               else kind
-          end || ', "'
-       || case
-              when kind = 'array' and typname like '\_%' then 'array of ' || inner_name
-              else replace(coalesce(description, 'pseudo-type'), '"', '''')
-          end || '";'
+          end || ';'
 from linked order by oid;
 select '}';

@@ -3,12 +3,12 @@
 /// Takes the lines of `builtin.rs` and makes the OIDs, the constants of [`Type`](super::Type),
 /// and the look-ups by OID.
 macro_rules! builtin_types {
-    ($($constant:ident, $oid:literal, $name:literal, $array:literal, $send:literal, $receive:literal, $kind:ident $($inner:ident)?, $doc:literal;)*) => {
+    ($($constant:ident, $oid:literal, $name:literal, $array:literal, $send:literal, $receive:literal, $kind:ident $($inner:ident)?;)*) => {
         use super::{Kind, Repr, Type, TypeInfo};
 
         /// The OIDs of the built-in types.
         pub mod oid {
-            $(#[doc = concat!("`", $name, "`: ", $doc, ".")] pub const $constant: u32 = $oid;)*
+            $(#[doc = concat!("The type `", $name, "`.")] pub const $constant: u32 = $oid;)*
         }
 
         mod info {
@@ -25,7 +25,7 @@ macro_rules! builtin_types {
         }
 
         impl Type {
-            $(#[doc = concat!("`", $name, "`: ", $doc, ".")] pub const $constant: Type = Type(Repr::Builtin(&info::$constant));)*
+            $(#[doc = concat!("The type `", $name, "`.")] pub const $constant: Type = Type(Repr::Builtin(&info::$constant));)*
 
             /// The built-in type with this OID.
             pub fn from_oid(oid: u32) -> Option<Type> {

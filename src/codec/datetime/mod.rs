@@ -11,6 +11,7 @@ mod parse;
 mod time;
 mod timestamp;
 
+#[cfg(feature = "with-chrono-0_4")]
 pub(super) use self::codec::out_of_reach;
 pub use self::date::Date;
 pub use self::parse::ParseDateTimeError;

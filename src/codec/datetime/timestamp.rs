@@ -264,7 +264,7 @@ mod tests {
         );
         assert_eq!(
             Timestamp(i64::MIN + 1).to_string(),
-            "290278-12-22 19:59:05.224193 BC"
+            "290279-12-22 19:59:05.224193 BC"
         );
         assert_eq!(Timestamp::new(Date::INFINITY, Time::MIN), None);
         assert_eq!(Timestamp::new(Date::MAX, Time::MAX), None);
