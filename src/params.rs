@@ -1,0 +1,270 @@
+//! [`Params`]: the parameters of a statement.
+
+use crate::buffer::WriteBuffer;
+use crate::codec::{DeclaredType, DynEncode, Encode, encode_value};
+use crate::error::{EncodeError, Error, Result};
+use crate::types::{Format, Type};
+
+/// The parameters of a statement: `()`, a tuple of up to 32, a slice or array or `Vec` of one
+/// type, or `&[&(dyn DynEncode + Sync)]` for a number of them known only at run time.
+///
+/// The trait is sealed; `#[derive(Params)]`-like structs are passed as tuples of their
+/// fields.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the parameters of a statement",
+    label = "not parameters",
+    note = "pass a tuple: `()` for none, `(a,)` for one, `(a, b)` for two",
+    note = "for a number of parameters known only at run time pass `&[&(dyn DynEncode + Sync)]`"
+)]
+pub trait Params: sealed::Sealed {
+    /// How many there are.
+    #[doc(hidden)]
+    fn count(&self) -> usize;
+
+    /// What the parameter at `index` declares itself as.
+    #[doc(hidden)]
+    fn declared(&self, index: usize) -> DeclaredType;
+
+    /// Whether the parameters declare themselves as `declared`, exactly.
+    #[doc(hidden)]
+    fn are_declared(&self, declared: &[DeclaredType]) -> bool;
+
+    /// Appends each value with its length.
+    #[doc(hidden)]
+    fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()>;
+}
+
+/// Checks that there are as many parameters as the statement takes.
+///
+/// # Errors
+///
+/// If there aren't.
+pub(crate) fn check_count(given: usize, wanted: usize) -> Result<()> {
+    if given == wanted {
+        Ok(())
+    } else {
+        Err(wrong_count(given, wanted))
+    }
+}
+
+/// The format in which a parameter so declared is sent.
+#[inline]
+pub(crate) fn format_of(declared: DeclaredType) -> Format {
+    match declared {
+        DeclaredType::Text => Format::Text,
+        DeclaredType::Oid(_) | DeclaredType::Described => Format::Binary,
+    }
+}
+
+#[inline]
+fn encode_one<T: Encode>(value: &T, index: usize, ty: &Type, out: &mut WriteBuffer) -> Result<()> {
+    encode_value(value, ty, format_of(T::DECLARED), out).map_err(|error| at(error, index))
+}
+
+#[cold]
+fn at(error: EncodeError, index: usize) -> Error {
+    error.at(format_args!("parameter ${}", index + 1)).into()
+}
+
+#[cold]
+fn wrong_count(given: usize, wanted: usize) -> Error {
+    let takes = if wanted == 1 {
+        "parameter"
+    } else {
+        "parameters"
+    };
+    Error::usage(format!(
+        "the statement takes {wanted} {takes}, {given} were given"
+    ))
+}
+
+macro_rules! tuples {
+    ($(($count:literal: $($name:ident $index:tt)*))*) => {$(
+        impl<$($name: Encode),*> sealed::Sealed for ($($name,)*) {}
+
+        #[allow(unused_variables, reason = "the tuple without elements uses none")]
+        impl<$($name: Encode),*> Params for ($($name,)*) {
+            #[inline]
+            fn count(&self) -> usize {
+                $count
+            }
+
+            #[inline]
+            fn declared(&self, index: usize) -> DeclaredType {
+                let declared: &'static [DeclaredType] = const { &[$($name::DECLARED),*] };
+                declared[index]
+            }
+
+            #[inline]
+            fn are_declared(&self, declared: &[DeclaredType]) -> bool {
+                match declared {
+                    [$($name),*] => true $(&& *$name == <$name as Encode>::DECLARED)*,
+                    _ => false,
+                }
+            }
+
+            #[inline]
+            fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()> {
+                match types {
+                    [$($name),*] => {
+                        $(encode_one(&self.$index, $index, $name, out)?;)*
+                        Ok(())
+                    }
+                    _ => Err(wrong_count($count, types.len())),
+                }
+            }
+        }
+    )*};
+}
+
+#[allow(
+    non_snake_case,
+    reason = "a type parameter's name also names its value"
+)]
+mod tuples {
+    use super::*;
+
+    tuples! {
+        (0:)
+        (1: A 0)
+        (2: A 0 B 1)
+        (3: A 0 B 1 C 2)
+        (4: A 0 B 1 C 2 D 3)
+        (5: A 0 B 1 C 2 D 3 E 4)
+        (6: A 0 B 1 C 2 D 3 E 4 F 5)
+        (7: A 0 B 1 C 2 D 3 E 4 F 5 G 6)
+        (8: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7)
+        (9: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8)
+        (10: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9)
+        (11: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10)
+        (12: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11)
+        (13: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12)
+        (14: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13)
+        (15: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14)
+        (16: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15)
+        (17: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16)
+        (18: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17)
+        (19: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18)
+        (20: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19)
+        (21: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20)
+        (22: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21)
+        (23: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21
+             W 22)
+        (24: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21
+             W 22 X 23)
+        (25: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21
+             W 22 X 23 Y 24)
+        (26: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21
+             W 22 X 23 Y 24 Z 25)
+        (27: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21
+             W 22 X 23 Y 24 Z 25 AA 26)
+        (28: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21
+             W 22 X 23 Y 24 Z 25 AA 26 AB 27)
+        (29: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21
+             W 22 X 23 Y 24 Z 25 AA 26 AB 27 AC 28)
+        (30: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21
+             W 22 X 23 Y 24 Z 25 AA 26 AB 27 AC 28 AD 29)
+        (31: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21
+             W 22 X 23 Y 24 Z 25 AA 26 AB 27 AC 28 AD 29 AE 30)
+        (32: A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16 R 17 S 18 T 19 U 20 V 21
+             W 22 X 23 Y 24 Z 25 AA 26 AB 27 AC 28 AD 29 AE 30 AF 31)
+    }
+}
+
+impl<T: Encode> sealed::Sealed for [T] {}
+
+impl<T: Encode> Params for [T] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn declared(&self, _: usize) -> DeclaredType {
+        T::DECLARED
+    }
+
+    fn are_declared(&self, declared: &[DeclaredType]) -> bool {
+        self.len() == declared.len() && declared.iter().all(|declared| *declared == T::DECLARED)
+    }
+
+    fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()> {
+        check_count(self.len(), types.len())?;
+        for (index, (value, ty)) in self.iter().zip(types).enumerate() {
+            encode_one(value, index, ty, out)?;
+        }
+        Ok(())
+    }
+}
+
+impl sealed::Sealed for [&(dyn DynEncode + Sync)] {}
+
+impl Params for [&(dyn DynEncode + Sync)] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn declared(&self, index: usize) -> DeclaredType {
+        self[index].declared()
+    }
+
+    fn are_declared(&self, declared: &[DeclaredType]) -> bool {
+        self.len() == declared.len()
+            && self
+                .iter()
+                .zip(declared)
+                .all(|(value, declared)| value.declared() == *declared)
+    }
+
+    fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()> {
+        check_count(self.len(), types.len())?;
+        for (index, (value, ty)) in self.iter().zip(types).enumerate() {
+            encode_value(*value, ty, format_of(value.declared()), out)
+                .map_err(|error| at(error, index))?;
+        }
+        Ok(())
+    }
+}
+
+macro_rules! delegate {
+    ($([$($generics:tt)*] $type:ty, $this:ident => $inner:expr;)*) => {$(
+        impl<$($generics)*> sealed::Sealed for $type {}
+
+        impl<$($generics)*> Params for $type {
+            #[inline]
+            fn count(&self) -> usize {
+                let $this = self;
+                Params::count($inner)
+            }
+
+            #[inline]
+            fn declared(&self, index: usize) -> DeclaredType {
+                let $this = self;
+                Params::declared($inner, index)
+            }
+
+            #[inline]
+            fn are_declared(&self, declared: &[DeclaredType]) -> bool {
+                let $this = self;
+                Params::are_declared($inner, declared)
+            }
+
+            #[inline]
+            fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()> {
+                let $this = self;
+                Params::encode($inner, types, out)
+            }
+        }
+    )*};
+}
+
+delegate! {
+    [P: Params + ?Sized] &P, this => *this;
+    [T: Encode] Vec<T>, this => this.as_slice();
+    [T: Encode, const N: usize] [T; N], this => this.as_slice();
+    [const N: usize] [&(dyn DynEncode + Sync); N], this => this.as_slice();
+    [] Vec<&(dyn DynEncode + Sync)>, this => this.as_slice();
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "that is what seals the trait")]
+    pub trait Sealed {}
+}

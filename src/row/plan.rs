@@ -1,0 +1,317 @@
+//! [`Plan`]: how the columns of one statement become one Rust type, worked out once.
+
+use std::sync::Arc;
+
+use super::column::{Column, Columns};
+use super::cursor::{RowCursor, RowRef, check_type, decode, no_such_column};
+use super::from_row::FromRow;
+use crate::codec::Decode;
+use crate::error::{DecodeError, Error, Result};
+
+/// Which column each field is read from, with all types checked.
+///
+/// Kept by the connection for each pair of statement and Rust type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The column of each field; empty where the fields are the columns in their order.
+    sources: Box<[u16]>,
+}
+
+/// A column and its bytes, `None` for NULL.
+#[derive(Clone, Copy, Debug)]
+struct Gathering<'r> {
+    column: &'r Column,
+    bytes: Option<&'r [u8]>,
+}
+
+/// The plans of one statement, by Rust type.
+///
+/// A type is known by the address of its [`FromRow::plan`](super::FromRow::plan): types that
+/// borrow have no `TypeId`, and lifetimes don't change an address. Where the compiler merges
+/// two such functions, they are the same code and make the same plan.
+#[derive(Debug, Default)]
+pub(crate) struct Plans(Vec<(usize, Arc<Plan>)>);
+
+/// Builds a [`Plan`] field by field, in the order in which the fields will be read.
+///
+/// For code that implements [`FromRow`](super::FromRow), above all the derive macro's.
+#[derive(Debug)]
+pub struct PlanBuilder<'c> {
+    columns: &'c Columns,
+    sources: Vec<u16>,
+}
+
+/// Reads the `N` fields of a plan out of a row, in the plan's order.
+#[derive(Debug)]
+pub struct Fields<'r, const N: usize> {
+    cursor: RowCursor<'r>,
+    gathered: Option<Gathered<'r, N>>,
+}
+
+/// The fields of a row whose columns come in another order.
+#[derive(Debug)]
+struct Gathered<'r, const N: usize> {
+    values: [Option<Gathering<'r>>; N],
+    next: usize,
+}
+
+/// How many Rust types one statement keeps plans for.
+const MAX_PLANS: usize = 16;
+
+/// Stands for a field that has no column and gets its default.
+const NO_COLUMN: u16 = u16::MAX;
+
+impl Plan {
+    pub(crate) fn in_order() -> Self {
+        Self {
+            sources: Box::default(),
+        }
+    }
+
+    /// The reader of one row.
+    ///
+    /// # Errors
+    ///
+    /// If the row is malformed.
+    #[inline]
+    pub fn fields<'r, const N: usize>(&self, row: RowRef<'r>) -> Result<Fields<'r, N>> {
+        let mut cursor = row.cursor();
+        let gathered = if self.sources.is_empty() {
+            None
+        } else {
+            Some(self.gather(&mut cursor)?)
+        };
+        Ok(Fields { cursor, gathered })
+    }
+
+    fn gather<'r, const N: usize>(&self, cursor: &mut RowCursor<'r>) -> Result<Gathered<'r, N>> {
+        let mut values = [None; N];
+        // Usually the fields ask for the columns in their order, with gaps.
+        let mut passed: usize = 0;
+        let start = cursor.clone();
+        for (value, &source) in values.iter_mut().zip(&self.sources) {
+            if source == NO_COLUMN {
+                continue;
+            }
+            let source = usize::from(source);
+            if source < passed {
+                *cursor = start.clone();
+                passed = 0;
+            }
+            while passed < source {
+                cursor.skip()?;
+                passed += 1;
+            }
+            let (column, bytes) = cursor.take()?;
+            *value = Some(Gathering { column, bytes });
+            passed += 1;
+        }
+        Ok(Gathered { values, next: 0 })
+    }
+}
+
+impl Plans {
+    /// The plan of `T`, worked out when it is first asked for.
+    ///
+    /// # Errors
+    ///
+    /// If a column is missing or has another type.
+    #[inline]
+    pub(crate) fn plan<'r, T: FromRow<'r>>(&mut self, columns: &Columns) -> Result<Arc<Plan>> {
+        let address = T::plan as fn(&Columns) -> Result<Plan> as usize;
+        if let Some((_, plan)) = self.0.iter().find(|(known, _)| *known == address) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = Arc::new(T::plan(columns)?);
+        if self.0.len() == MAX_PLANS {
+            self.0.remove(0);
+        }
+        self.0.push((address, Arc::clone(&plan)));
+        Ok(plan)
+    }
+}
+
+impl<'c> PlanBuilder<'c> {
+    /// A plan over `columns`.
+    pub fn new(columns: &'c Columns) -> Self {
+        Self {
+            columns,
+            sources: Vec::new(),
+        }
+    }
+
+    /// The next field is read from the column `name`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such column, several have the name, or `T` doesn't read its type.
+    pub fn named<'r, T: Decode<'r>>(&mut self, name: &str) -> Result<()> {
+        if !self.named_or_default::<T>(name)? {
+            return Err(no_such_column(
+                &format_args!("\"{}\"", name.escape_debug()),
+                self.columns,
+            ));
+        }
+        Ok(())
+    }
+
+    /// As [`named`](Self::named), but a column that is missing leaves the field to its
+    /// default. Returns whether there is one.
+    ///
+    /// # Errors
+    ///
+    /// If several columns have the name, or `T` doesn't read its type.
+    pub fn named_or_default<'r, T: Decode<'r>>(&mut self, name: &str) -> Result<bool> {
+        let mut positions = self
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| *column.name == *name);
+        let Some((position, column)) = positions.next() else {
+            self.sources.push(NO_COLUMN);
+            return Ok(false);
+        };
+        if positions.next().is_some() {
+            return Err(ambiguous(name));
+        }
+        check_type::<T>(column)?;
+        self.push(position)?;
+        Ok(true)
+    }
+
+    /// The next field is read from the column at the next position, whatever its name.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or `T` doesn't read its type.
+    pub fn positional<'r, T: Decode<'r>>(&mut self) -> Result<()> {
+        let position = self.sources.len();
+        let Some(column) = self.columns.get(position) else {
+            return Err(wrong_width(self.columns.len(), position + 1));
+        };
+        check_type::<T>(column)?;
+        self.push(position)
+    }
+
+    /// Ends a plan of fields by position, which must name all columns.
+    ///
+    /// # Errors
+    ///
+    /// If there are more columns than fields.
+    pub fn finish_positional(self) -> Result<Plan> {
+        if self.sources.len() != self.columns.len() {
+            return Err(wrong_width(self.columns.len(), self.sources.len()));
+        }
+        Ok(self.finish())
+    }
+
+    /// Ends a plan of fields by name.
+    pub fn finish(self) -> Plan {
+        let in_order = self
+            .sources
+            .iter()
+            .enumerate()
+            .all(|(index, &source)| index == usize::from(source));
+        Plan {
+            sources: if in_order {
+                Box::default()
+            } else {
+                self.sources.into()
+            },
+        }
+    }
+
+    fn push(&mut self, position: usize) -> Result<()> {
+        // The protocol counts columns in 16 bits, the server allows 1,664.
+        let source = u16::try_from(position)
+            .ok()
+            .filter(|&source| source != NO_COLUMN);
+        self.sources
+            .push(source.ok_or_else(|| Error::usage("a row has too many columns"))?);
+        Ok(())
+    }
+}
+
+impl<'r, const N: usize> Fields<'r, N> {
+    /// Reads the next field. To be used without [`read_or_default`](Self::read_or_default)
+    /// for fields that the plan requires.
+    ///
+    /// # Errors
+    ///
+    /// If the value can't be read into `T`, or the row is malformed.
+    #[inline]
+    pub fn read<T: Decode<'r>>(&mut self) -> Result<T> {
+        match &mut self.gathered {
+            None => self.cursor.read(),
+            Some(gathered) => match gathered.take() {
+                Some(Gathering { column, bytes }) => decode(column, bytes),
+                None => Err(no_column()),
+            },
+        }
+    }
+
+    /// Reads the next field, or `default` where the result has no such column.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    #[inline]
+    pub fn read_or_default<T: Decode<'r>>(&mut self, default: impl FnOnce() -> T) -> Result<T> {
+        match &mut self.gathered {
+            None => self.cursor.read(),
+            Some(gathered) => match gathered.take() {
+                Some(Gathering { column, bytes }) => decode(column, bytes),
+                None => Ok(default()),
+            },
+        }
+    }
+
+    /// Checks that the row ends where its columns end.
+    ///
+    /// # Errors
+    ///
+    /// If it doesn't.
+    #[inline]
+    pub fn finish(self) -> Result<()> {
+        self.cursor.finish()
+    }
+}
+
+impl<'r, const N: usize> Gathered<'r, N> {
+    fn take(&mut self) -> Option<Gathering<'r>> {
+        let value = self.values.get(self.next).copied().flatten();
+        self.next += 1;
+        value
+    }
+}
+
+#[cold]
+fn ambiguous(name: &str) -> Error {
+    DecodeError::new(format!(
+        "several columns are named \"{}\"",
+        name.escape_debug()
+    ))
+    .with_hint("give them names of their own with AS")
+    .into()
+}
+
+#[cold]
+fn wrong_width(columns: usize, fields: usize) -> Error {
+    let are = if columns == 1 {
+        "column is"
+    } else {
+        "columns are"
+    };
+    DecodeError::new(format!(
+        "the result has {columns} columns, but {fields} {are} read by position"
+    ))
+    .with_hint(
+        "name just the columns that you read in the query, or derive FromRow to read by name",
+    )
+    .into()
+}
+
+#[cold]
+fn no_column() -> Error {
+    DecodeError::new("a field of the row has no column").into()
+}

@@ -1,0 +1,136 @@
+//! [`Description`] and [`Prepared`].
+
+use std::sync::Arc;
+
+use crate::codec::DeclaredType;
+use crate::error::Result;
+use crate::params::format_of;
+use crate::protocol::BindTemplate;
+use crate::row::Columns;
+use crate::types::{Format, Type};
+
+/// What the server says of a statement: immutable, and the same for each connection that
+/// sees the same schema.
+#[derive(Clone, Debug)]
+pub struct Description {
+    parameters: Box<[Type]>,
+    columns: Columns,
+}
+
+/// A statement that one connection has prepared.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The server's name for it; empty for the unnamed statement, which the next Parse
+    /// replaces.
+    name: Box<str>,
+    description: Description,
+    template: BindTemplate,
+}
+
+impl Description {
+    pub(crate) fn new(parameters: Vec<Type>, columns: Columns) -> Self {
+        Self {
+            parameters: parameters.into(),
+            columns,
+        }
+    }
+
+    /// The parameters' types.
+    pub fn parameters(&self) -> &[Type] {
+        &self.parameters
+    }
+
+    /// The columns of the result; none for a statement that returns no rows.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// The format in which each column is asked for.
+    pub(crate) fn result_formats(&self) -> Vec<i16> {
+        if self
+            .columns
+            .iter()
+            .all(|column| column.format() == Format::Binary)
+        {
+            // One code stands for all columns (manual, "Message Formats", Bind).
+            return vec![Format::Binary.to_wire()];
+        }
+        self.columns
+            .iter()
+            .map(|column| column.format().to_wire())
+            .collect()
+    }
+}
+
+impl Prepared {
+    /// # Errors
+    ///
+    /// If there are more parameters than the protocol can count.
+    pub(crate) fn new(
+        name: &str,
+        declared: &[DeclaredType],
+        description: Description,
+    ) -> Result<Self> {
+        let formats = parameter_formats(declared);
+        let results = description.result_formats();
+        let template = BindTemplate::new(
+            name,
+            formats.iter().copied(),
+            description.parameters.len(),
+            results.iter().copied(),
+        )?;
+        Ok(Self {
+            name: name.into(),
+            description,
+            template,
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[inline]
+    pub(crate) fn description(&self) -> &Description {
+        &self.description
+    }
+
+    #[inline]
+    pub(crate) fn template(&self) -> &BindTemplate {
+        &self.template
+    }
+}
+
+/// The format codes of the parameters, as short as the protocol allows.
+pub(crate) fn parameter_formats(declared: &[DeclaredType]) -> Vec<i16> {
+    match declared.split_first() {
+        None => Vec::new(),
+        Some((first, rest))
+            if rest
+                .iter()
+                .all(|other| format_of(*other) == format_of(*first)) =>
+        {
+            vec![format_of(*first).to_wire()]
+        }
+        Some(_) => declared
+            .iter()
+            .map(|declared| format_of(*declared).to_wire())
+            .collect(),
+    }
+}
+
+/// The parameter types to declare in Parse: 0 leaves one to the server.
+pub(crate) fn declared_oids(declared: &[DeclaredType]) -> Vec<u32> {
+    declared
+        .iter()
+        .map(|declared| match declared {
+            DeclaredType::Oid(oid) => *oid,
+            DeclaredType::Text | DeclaredType::Described => 0,
+        })
+        .collect()
+}
+
+/// A shared statement, kept while an execution, a portal or a handle uses it.
+pub(crate) fn is_unused(prepared: &Arc<Prepared>) -> bool {
+    Arc::strong_count(prepared) == 1
+}

@@ -1,0 +1,11 @@
+//! Prepared statements: what is known of one ([`Description`]), what one connection holds of
+//! it ([`Prepared`]), and the cache of the ones that it keeps.
+
+mod cache;
+mod description;
+mod lexer;
+
+pub(crate) use self::cache::StatementCache;
+pub(crate) use self::description::Description;
+pub(crate) use self::description::{Prepared, declared_oids, parameter_formats};
+pub(crate) use self::lexer::ends_transaction;
