@@ -3,8 +3,12 @@
 mod buffer;
 pub mod codec;
 pub mod config;
+pub mod connection;
 pub mod error;
+mod params;
 mod protocol;
+pub mod row;
+mod statement;
 mod transport;
 pub mod types;
 mod wire;
@@ -34,5 +38,10 @@ pub mod internals {
 pub use self::codec::Json;
 pub use self::codec::{Date, Decode, Encode, RawJson, Time, Timestamp, TimestampTz, Uuid};
 pub use self::config::Config;
-pub use self::error::{Error, Result};
+pub use self::connection::{
+    CancelToken, Connection, IsolationLevel, RowStream, Transaction, TransactionStatus,
+};
+pub use self::error::{Error, ErrorKind, Result, SqlState};
+pub use self::params::Params;
+pub use self::row::{FromRow, Row, RowRef};
 pub use self::types::Type;

@@ -3,14 +3,14 @@
 use bytes::{Bytes, BytesMut};
 
 /// The capacity that a connection starts with and returns to when it is idle, in bytes.
-pub const INITIAL_CAPACITY: usize = 16 * 1024;
+pub(super) const INITIAL_CAPACITY: usize = 16 * 1024;
 
 /// The capacity up to which full reads alone let the buffer grow, in bytes. Larger buffers
 /// don't read faster; only a message that is larger itself makes it grow further.
-pub const STEADY_CAPACITY: usize = 64 * 1024;
+pub(super) const STEADY_CAPACITY: usize = 64 * 1024;
 
 /// How much room the first bytes of a message get, whatever length it announces, in bytes.
-pub const GROWTH_ALLOWANCE: usize = 64 * 1024;
+pub(super) const GROWTH_ALLOWANCE: usize = 64 * 1024;
 
 /// Bytes that have arrived from the peer and wait to be parsed.
 ///

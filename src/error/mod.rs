@@ -50,6 +50,9 @@ pub enum ErrorKind {
     Server,
     /// COMMIT was sent, and the connection was lost before its answer came.
     CommitOutcomeUnknown,
+    /// COMMIT was asked for, but a statement of the transaction had failed: the server
+    /// rolled it back.
+    RolledBack,
     /// A connection string, an option or a builder's value is wrong.
     Config,
     /// The call can't be made in this state or with these arguments.
@@ -177,6 +180,15 @@ impl Error {
         self
     }
 
+    /// Says where, behind what was being done.
+    pub(crate) fn with_place(mut self, place: impl fmt::Display) -> Self {
+        self.inner.message = match &*self.inner.message {
+            "" => format!("connecting to {place}").into(),
+            message => format!("{message} (connecting to {place})").into(),
+        };
+        self
+    }
+
     pub(crate) fn with_outcome(mut self, outcome: Outcome) -> Self {
         self.inner.outcome = outcome;
         self
@@ -218,11 +230,7 @@ impl Error {
     /// Whether the connection can't be used any more.
     pub fn is_closed(&self) -> bool {
         match self.inner.kind {
-            ErrorKind::Io
-            | ErrorKind::Closed
-            | ErrorKind::Protocol
-            | ErrorKind::PoolClosed
-            | ErrorKind::CommitOutcomeUnknown => true,
+            ErrorKind::Io | ErrorKind::Closed | ErrorKind::Protocol | ErrorKind::PoolClosed => true,
             ErrorKind::Server => self
                 .as_server()
                 .is_some_and(|e| e.severity() != Severity::Error),

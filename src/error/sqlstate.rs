@@ -7,6 +7,23 @@ use std::fmt;
 pub struct SqlState([u8; 5]);
 
 impl SqlState {
+    /// x
+    pub const UNDEFINED_FUNCTION: Self = Self(*b"42883");
+    /// x
+    pub const INVALID_SQL_STATEMENT_NAME: Self = Self(*b"26000");
+    /// x
+    pub const FEATURE_NOT_SUPPORTED: Self = Self(*b"0A000");
+    /// x
+    pub const IN_FAILED_SQL_TRANSACTION: Self = Self(*b"25P02");
+    /// x
+    pub const CANNOT_CONNECT_NOW: Self = Self(*b"57P03");
+    /// x
+    pub const TOO_MANY_CONNECTIONS: Self = Self(*b"53300");
+    /// x
+    pub const ADMIN_SHUTDOWN: Self = Self(*b"57P01");
+    /// x
+    pub const INVALID_AUTHORIZATION_SPECIFICATION: Self = Self(*b"28000");
+
     /// 00000
     pub const SUCCESSFUL_COMPLETION: Self = Self(*b"00000");
     /// 40001

@@ -127,6 +127,11 @@ impl Core {
         self.queue.discard(flight);
     }
 
+    /// Nobody waits for anything that is owed so far.
+    pub fn discard_all(&mut self) {
+        self.queue.discard_all();
+    }
+
     /// Nobody waits for anything that is owed any more. An open flight is brought to its
     /// Sync in `out`, a COPY within it fails.
     ///

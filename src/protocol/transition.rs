@@ -9,7 +9,7 @@ use crate::wire::tag;
 /// stages, one after the other in the order of this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Close was sent: CloseComplete.
     Close = 0,
     /// Parse was sent: ParseComplete.
@@ -48,7 +48,7 @@ pub enum Stage {
 
 /// What a message does to the stage in which it arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edge {
+pub(super) enum Edge {
     /// The message may not come here.
     Illegal,
     /// The stage goes on.
@@ -168,7 +168,7 @@ static EDGES: [[Edge; 128]; STAGES] = lay_out();
 
 /// What the message `tag` does in `stage`.
 #[inline]
-pub fn edge(stage: Stage, tag: u8) -> Edge {
+pub(super) fn edge(stage: Stage, tag: u8) -> Edge {
     EDGES[stage as usize]
         .get(usize::from(tag))
         .copied()
@@ -188,47 +188,47 @@ const fn lay_out() -> [[Edge; 128]; STAGES] {
 
 /// The stages that an entry still awaits, as a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stages(u32);
+pub(super) struct Stages(u32);
 
 impl Stages {
     /// No stage.
-    pub const NONE: Self = Self(0);
+    pub(super) const NONE: Self = Self(0);
 
     /// The set with `stage` added.
     #[must_use]
     #[inline]
-    pub const fn with(self, stage: Stage) -> Self {
+    pub(super) const fn with(self, stage: Stage) -> Self {
         Self(self.0 | 1 << stage as u32)
     }
 
     /// The set without `stage`.
     #[must_use]
     #[inline]
-    pub const fn without(self, stage: Stage) -> Self {
+    pub(super) const fn without(self, stage: Stage) -> Self {
         Self(self.0 & !(1 << stage as u32))
     }
 
     /// Whether `stage` is in the set.
     #[inline]
-    pub const fn has(self, stage: Stage) -> bool {
+    pub(super) const fn has(self, stage: Stage) -> bool {
         self.0 & 1 << stage as u32 != 0
     }
 
     /// Whether a ReadyForQuery is awaited: the entry is its flight's last.
     #[inline]
-    pub const fn ends_flight(self) -> bool {
+    pub(super) const fn ends_flight(self) -> bool {
         self.0 >= 1 << Stage::Query as u32
     }
 
     /// Whether the set is empty.
     #[inline]
-    pub const fn is_empty(self) -> bool {
+    pub(super) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// The stage that comes first.
     #[inline]
-    pub fn first(self) -> Option<Stage> {
+    pub(super) fn first(self) -> Option<Stage> {
         ALL.get(self.0.trailing_zeros() as usize).copied()
     }
 }

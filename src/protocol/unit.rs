@@ -111,19 +111,16 @@ impl<'a> Unit<'a> {
     ///
     /// If the text contains NUL or is too long.
     pub fn prefix(&mut self, index: u32, sql: &str) -> Result<()> {
-        frontend::parse(self.out, "", sql, &[])?;
-        let bind = frontend::begin_bind(self.out, "", "", std::iter::empty(), 0)?;
-        frontend::end_bind(self.out, bind, std::iter::empty())?;
-        frontend::execute(self.out, "", 0)?;
-        self.push(
-            Role::Prefix,
-            index,
-            Stages::NONE
-                .with(Stage::Parse)
-                .with(Stage::Bind)
-                .with(Stage::Execute),
-        );
-        Ok(())
+        self.unprepared(Role::Prefix, index, sql)
+    }
+
+    /// Parses, binds and executes a statement without parameters. Rows come as text.
+    ///
+    /// # Errors
+    ///
+    /// If the text contains NUL or is too long.
+    pub fn execute_unprepared(&mut self, statement: u32, sql: &str) -> Result<()> {
+        self.unprepared(Role::Statement, statement, sql)
     }
 
     /// Closes a prepared statement of the server.
@@ -276,6 +273,22 @@ impl<'a> Unit<'a> {
         self.push(Role::Statement, 0, Stages::NONE.with(Stage::Query));
         self.kept = true;
         Ok(self.flight)
+    }
+
+    fn unprepared(&mut self, role: Role, number: u32, sql: &str) -> Result<()> {
+        frontend::parse(self.out, "", sql, &[])?;
+        let bind = frontend::begin_bind(self.out, "", "", std::iter::empty(), 0)?;
+        frontend::end_bind(self.out, bind, std::iter::empty())?;
+        frontend::execute(self.out, "", 0)?;
+        self.push(
+            role,
+            number,
+            Stages::NONE
+                .with(Stage::Parse)
+                .with(Stage::Bind)
+                .with(Stage::Execute),
+        );
+        Ok(())
     }
 
     #[inline]

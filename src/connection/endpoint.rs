@@ -1,0 +1,264 @@
+//! [`Endpoint`]: one address of a server, and how it is spoken to.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+
+use crate::config::{ResolvedConfig, SslMode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::scram::EndPoint;
+use crate::transport::{Keepalive, Stream, TcpOptions, UnixOptions, connect_tcp, connect_unix};
+#[cfg(feature = "tls")]
+use crate::transport::{TlsAnswer, TlsConnector, TlsStart, request_tls};
+
+/// An address, and everything needed to open a connection to it again under the same policy:
+/// a cancel request goes where its session went, and as well protected.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    address: Address,
+    encryption: Encryption,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug)]
+pub(super) enum Address {
+    Tcp {
+        address: SocketAddr,
+        options: TcpOptions,
+    },
+    Unix {
+        path: PathBuf,
+        options: UnixOptions,
+    },
+}
+
+/// What encrypts a connection.
+#[derive(Clone)]
+pub(super) enum Encryption {
+    /// Nothing.
+    Plain,
+    /// TLS where the server has it.
+    #[cfg(feature = "tls")]
+    Offered(Tls),
+    /// TLS, or no connection.
+    #[cfg(feature = "tls")]
+    Tls(Tls),
+}
+
+/// How TLS is begun with one host.
+#[cfg(feature = "tls")]
+#[derive(Clone)]
+pub(super) struct Tls {
+    connector: Arc<TlsConnector>,
+    host: Box<str>,
+    is_direct: bool,
+    /// The server's certificate is checked.
+    is_verified: bool,
+}
+
+impl Endpoint {
+    pub(super) fn new(address: Address, encryption: Encryption) -> Self {
+        Self {
+            address,
+            encryption,
+        }
+    }
+
+    /// Opens a connection, up to where the first message of PostgreSQL's own protocol goes.
+    ///
+    /// # Errors
+    ///
+    /// If nobody answers, or the connection can't be encrypted as it must be.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket.
+    pub(super) async fn open(&self) -> Result<Stream> {
+        let stream = match &self.address {
+            Address::Tcp { address, options } => connect_tcp(*address, options).await?,
+            Address::Unix { path, options } => connect_unix(path, options).await?,
+        };
+        match &self.encryption {
+            Encryption::Plain => Ok(stream),
+            #[cfg(feature = "tls")]
+            Encryption::Offered(tls) => tls.encrypt(stream, false).await,
+            #[cfg(feature = "tls")]
+            Encryption::Tls(tls) => tls.encrypt(stream, true).await,
+        }
+    }
+
+    /// The same endpoint, which from now on demands what `stream` has.
+    pub(super) fn settled(mut self, stream: &Stream) -> Self {
+        #[cfg(feature = "tls")]
+        if let Encryption::Offered(tls) = self.encryption {
+            self.encryption = if stream.is_tls() {
+                Encryption::Tls(tls)
+            } else {
+                Encryption::Plain
+            };
+        }
+        let _ = stream;
+        self
+    }
+
+    /// Whether nobody in between can read what is sent: a Unix socket, or TLS with a server
+    /// whose certificate was checked.
+    pub(super) fn is_private(&self, stream: &Stream) -> bool {
+        match &self.encryption {
+            #[cfg(feature = "tls")]
+            Encryption::Offered(tls) | Encryption::Tls(tls) if stream.is_tls() => tls.is_verified,
+            _ => stream.is_unix(),
+        }
+    }
+}
+
+impl Address {
+    pub(super) fn tcp(address: SocketAddr, config: &ResolvedConfig) -> Self {
+        let keepalive = config.keepalives().map(|keepalives| Keepalive {
+            idle: keepalives.idle,
+            interval: keepalives.interval,
+            count: keepalives.count,
+        });
+        Self::Tcp {
+            address,
+            options: TcpOptions {
+                keepalive,
+                user_timeout: config.tcp_user_timeout(),
+            },
+        }
+    }
+
+    pub(super) fn unix(path: PathBuf, config: &ResolvedConfig) -> Self {
+        Self::Unix {
+            path,
+            options: UnixOptions {
+                required_peer: config.requirepeer().map(Into::into),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { address, .. } => write!(f, "{address}"),
+            Self::Unix { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// What a proof can be bound to.
+pub(super) fn end_point_of(stream: &Stream) -> EndPoint {
+    #[cfg(feature = "tls")]
+    if stream.is_tls() {
+        return match stream.tls_end_point() {
+            Some(hash) => EndPoint::Hash(hash),
+            None => EndPoint::Unbindable,
+        };
+    }
+    let _ = stream;
+    EndPoint::Plain
+}
+
+/// Makes the TLS that a configuration asks for, once for all its connections.
+#[derive(Clone)]
+pub(super) struct TlsSetup {
+    #[cfg(feature = "tls")]
+    connector: Option<Arc<TlsConnector>>,
+    #[cfg(feature = "tls")]
+    is_verified: bool,
+    #[cfg(feature = "tls")]
+    is_direct: bool,
+    mode: SslMode,
+}
+
+impl TlsSetup {
+    /// # Errors
+    ///
+    /// If a certificate can't be read, or the mode needs TLS and it isn't compiled in.
+    pub(super) fn new(config: &ResolvedConfig) -> Result<Self> {
+        let mode = config.tls().mode();
+        let has_network = config.hosts().iter().any(|host| !host.is_unix());
+        #[cfg(feature = "tls")]
+        {
+            use crate::config::{SslNegotiation, Verification};
+            let connector = if mode == SslMode::Disable || !has_network {
+                None
+            } else {
+                Some(Arc::new(TlsConnector::new(
+                    &super::tls_options::tls_options(config.tls())?,
+                )?))
+            };
+            Ok(Self {
+                connector,
+                is_verified: config.tls().verification() != Verification::Nothing,
+                is_direct: config.tls().negotiation() == SslNegotiation::Direct,
+                mode,
+            })
+        }
+        #[cfg(not(feature = "tls"))]
+        {
+            let needs_tls = matches!(
+                mode,
+                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull
+            );
+            if needs_tls && has_network {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "sslmode={} needs the feature `tls` of kornak",
+                        mode.as_str()
+                    ),
+                ));
+            }
+            Ok(Self { mode })
+        }
+    }
+
+    /// The ways to try a host, one after the other: libpq's meaning of `sslmode`.
+    pub(super) fn attempts(&self, host: &str, is_unix: bool) -> Vec<Encryption> {
+        #[cfg(feature = "tls")]
+        if let (Some(connector), false) = (&self.connector, is_unix) {
+            let tls = Tls {
+                connector: Arc::clone(connector),
+                host: host.into(),
+                is_direct: self.is_direct,
+                is_verified: self.is_verified,
+            };
+            return match self.mode {
+                SslMode::Disable => vec![Encryption::Plain],
+                SslMode::Allow => vec![Encryption::Plain, Encryption::Tls(tls)],
+                SslMode::Prefer => vec![Encryption::Offered(tls), Encryption::Plain],
+                _ => vec![Encryption::Tls(tls)],
+            };
+        }
+        let _ = (host, is_unix, self.mode);
+        vec![Encryption::Plain]
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    async fn encrypt(&self, mut stream: Stream, is_required: bool) -> Result<Stream> {
+        if self.is_direct {
+            return self
+                .connector
+                .connect(stream, &self.host, TlsStart::Direct)
+                .await;
+        }
+        match request_tls(&mut stream).await? {
+            TlsAnswer::Willing => {
+                self.connector
+                    .connect(stream, &self.host, TlsStart::Requested)
+                    .await
+            }
+            TlsAnswer::Unwilling if is_required => Err(Error::new(
+                ErrorKind::Tls,
+                "the server doesn't support TLS, which sslmode demands",
+            )),
+            TlsAnswer::Unwilling => Ok(stream),
+        }
+    }
+}

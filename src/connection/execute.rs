@@ -1,0 +1,486 @@
+//! How a statement is run: warm, cold in one round trip, or described first.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use super::Connection;
+use super::link::Until;
+use super::sinks::{Collector, Ignore, Learnt, Reply, StatementSink};
+use super::timer::Limit;
+use crate::codec::DeclaredType;
+use crate::error::{Error, ErrorKind, Result, ServerError, SqlState};
+use crate::params::{Params, check_count};
+use crate::protocol::{BindTemplate, Part, Progress, RowBytes, Unit};
+use crate::row::{Columns, Plans};
+use crate::statement::{Description, Prepared, declared_oids, parameter_formats};
+use crate::types::{Format, Type};
+use crate::wire::TransactionStatus;
+
+impl Connection {
+    /// Runs one statement and gives its rows to `collector`.
+    ///
+    /// # Errors
+    ///
+    /// The server's error, or what this side could not do; both name the statement.
+    #[inline]
+    pub(super) async fn run<P: Params, C: Collector>(
+        &mut self,
+        sql: &str,
+        params: &P,
+        collector: &mut C,
+        limit: Limit,
+    ) -> Result<Reply> {
+        match self.run_attempts(sql, params, collector, limit).await {
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(error.with_sql(sql)),
+        }
+    }
+
+    async fn run_attempts<P: Params, C: Collector>(
+        &mut self,
+        sql: &str,
+        params: &P,
+        collector: &mut C,
+        limit: Limit,
+    ) -> Result<Reply> {
+        self.begin_operation(Some(sql), limit).await?;
+        let mut retried = false;
+        loop {
+            let in_transaction = self.is_in_transaction();
+            let (prepared, reply) = match self.find(sql, params, collector)? {
+                Some(prepared) => {
+                    let reply = self.execute_prepared(&prepared, params, collector).await?;
+                    (Some(prepared), reply)
+                }
+                None if !in_transaction && is_declared(params) => {
+                    self.execute_cold(sql, params, collector).await?
+                }
+                None => {
+                    let prepared = self.prepare(sql, params).await?;
+                    self.begin_rows(sql, params, &prepared, collector)?;
+                    let reply = self.execute_prepared(&prepared, params, collector).await?;
+                    (Some(prepared), reply)
+                }
+            };
+            if let (Some(prepared), true) = (&prepared, reply.is_stale()) {
+                self.statements.evict(prepared);
+                // The server refused it at Bind, before it ran, so that nothing is done twice;
+                // within a transaction it has failed the transaction too.
+                if !retried && !in_transaction {
+                    retried = true;
+                    continue;
+                }
+            }
+            return reply.check();
+        }
+    }
+
+    /// The statement, prepared on this connection; it may be already.
+    pub(super) async fn prepared<P: Params>(
+        &mut self,
+        sql: &str,
+        params: &P,
+    ) -> Result<Arc<Prepared>> {
+        match self.find(sql, params, &mut Ignore)? {
+            Some(prepared) => Ok(prepared),
+            None => self.prepare(sql, params).await,
+        }
+    }
+
+    /// The statement as this connection has it prepared; the collector is made ready.
+    #[inline]
+    pub(super) fn find<P: Params, C: Collector>(
+        &mut self,
+        sql: &str,
+        params: &P,
+        collector: &mut C,
+    ) -> Result<Option<Arc<Prepared>>> {
+        let Some(entry) = self.statements.lookup(sql, params) else {
+            return Ok(None);
+        };
+        collector.begin(entry.prepared.description().columns(), &mut entry.plans)?;
+        Ok(Some(Arc::clone(&entry.prepared)))
+    }
+
+    /// Makes the collector ready for a statement that has just been prepared.
+    pub(super) fn begin_rows<P: Params, C: Collector>(
+        &mut self,
+        sql: &str,
+        params: &P,
+        prepared: &Prepared,
+        collector: &mut C,
+    ) -> Result<()> {
+        let columns = prepared.description().columns();
+        match self.statements.lookup(sql, params) {
+            Some(entry) => collector.begin(columns, &mut entry.plans),
+            None => collector.begin(columns, &mut Plans::default()),
+        }
+    }
+
+    /// Bind, Execute, Sync: the warm path.
+    #[inline]
+    async fn execute_prepared<P: Params, C: Collector>(
+        &mut self,
+        prepared: &Prepared,
+        params: &P,
+        collector: &mut C,
+    ) -> Result<Reply> {
+        self.start_execute(prepared, params)?;
+        self.exchange(StatementSink::warm(collector))
+            .await
+            .map(|(reply, _)| reply)
+    }
+
+    /// Appends Bind, Execute and Sync.
+    #[inline]
+    pub(super) fn start_execute<P: Params>(
+        &mut self,
+        prepared: &Prepared,
+        params: &P,
+    ) -> Result<()> {
+        let types = prepared.description().parameters();
+        self.start_unit(|unit| {
+            unit.execute(0, prepared.template(), |out| params.encode(types, out))
+        })
+    }
+
+    /// Parse, Describe, Bind, Execute, Sync: a statement that is new to this connection, in
+    /// one round trip. The caller has made sure that each parameter is declared or text, and
+    /// that no transaction is open which a failure could abort.
+    async fn execute_cold<P: Params, C: Collector>(
+        &mut self,
+        sql: &str,
+        params: &P,
+        collector: &mut C,
+    ) -> Result<(Option<Arc<Prepared>>, Reply)> {
+        let declared = declared(params);
+        let oids = declared_oids(&declared);
+        // Text fits each type that the server may infer.
+        let types: Vec<Type> = oids
+            .iter()
+            .map(|&oid| {
+                if oid == 0 {
+                    Type::TEXT
+                } else {
+                    self.catalog.ty(oid)
+                }
+            })
+            .collect();
+        let name = self.statement_name(sql);
+        let formats = parameter_formats(&declared);
+        let binary = [Format::Binary.to_wire()];
+        let template = BindTemplate::new(
+            &name,
+            formats.iter().copied(),
+            declared.len(),
+            binary.iter().copied(),
+        )?;
+        self.start_unit(|unit| {
+            unit.prepare(0, &name, sql, &oids)?;
+            unit.execute(0, &template, |out| params.encode(&types, out))
+        })?;
+        self.statements.begin_parse(&name);
+        let catalog = self.catalog.clone();
+        let (reply, learnt) = self
+            .exchange(StatementSink::cold(collector, &catalog))
+            .await?;
+        let Some(learnt) = learnt.filter(Learnt::is_whole) else {
+            self.settle(&name, &reply);
+            return Ok((None, reply));
+        };
+        check_count(declared.len(), learnt.parameters.len())?;
+        let Learnt {
+            parameters,
+            columns,
+            held,
+        } = learnt;
+        let prepared = self
+            .keep(
+                sql,
+                &declared,
+                &name,
+                parameters,
+                columns.unwrap_or_default(),
+            )
+            .await?;
+        let columns = prepared.description().columns();
+        if reply.lacks_binary_form() && columns.iter().any(|column| column.format() == Format::Text)
+        {
+            // The server undid the statement. It is executed once more, with text for the
+            // columns that have no binary form.
+            self.begin_rows(sql, params, &prepared, collector)?;
+            let reply = self.execute_prepared(&prepared, params, collector).await?;
+            return Ok((Some(prepared), reply));
+        }
+        if let (Some(held), None) = (held, &reply.error) {
+            collector.begin(columns, &mut Plans::default())?;
+            read_held(&held, collector)?;
+        }
+        Ok((Some(prepared), reply))
+    }
+
+    /// Parse, Describe, Sync: prepares a statement and learns what it takes and returns.
+    pub(super) async fn prepare<P: Params>(
+        &mut self,
+        sql: &str,
+        params: &P,
+    ) -> Result<Arc<Prepared>> {
+        let declared = declared(params);
+        let oids = declared_oids(&declared);
+        let name = self.statement_name(sql);
+        self.start_unit(|unit| unit.prepare(0, &name, sql, &oids))?;
+        self.statements.begin_parse(&name);
+        let catalog = self.catalog.clone();
+        let (reply, learnt) = self
+            .exchange(StatementSink::cold(&mut Ignore, &catalog))
+            .await?;
+        self.settle(&name, &reply);
+        let reply = reply.check()?;
+        let Some(learnt) = learnt.filter(Learnt::is_whole) else {
+            return Err(Error::protocol(format!(
+                "the server did not describe the statement, but completed it: {reply:?}"
+            )));
+        };
+        check_count(declared.len(), learnt.parameters.len())?;
+        self.keep(
+            sql,
+            &declared,
+            &name,
+            learnt.parameters,
+            learnt.columns.unwrap_or_default(),
+        )
+        .await
+    }
+
+    /// Describes a statement that isn't kept.
+    pub(super) async fn describe_unnamed(&mut self, sql: &str) -> Result<Description> {
+        self.start_unit(|unit| unit.prepare(0, "", sql, &[]))?;
+        let catalog = self.catalog.clone();
+        let (reply, learnt) = self
+            .exchange(StatementSink::cold(&mut Ignore, &catalog))
+            .await?;
+        reply.check()?;
+        let Learnt {
+            parameters,
+            columns,
+            ..
+        } = learnt.unwrap_or_default();
+        let columns = columns.unwrap_or_default();
+        let (parameters, columns) = self.resolve(&parameters, columns, |_| true).await?;
+        Ok(Description::new(parameters, columns))
+    }
+
+    /// Runs a statement of the driver's own that returns no rows, without preparing it.
+    pub(super) async fn execute_unprepared(&mut self, statements: &[&str]) -> Result<Reply> {
+        self.start_unit(|unit| {
+            for (index, sql) in (0..).zip(statements) {
+                unit.execute_unprepared(index, sql)?;
+            }
+            Ok(())
+        })?;
+        let (reply, _) = self.exchange(StatementSink::warm(&mut Ignore)).await?;
+        reply.check()
+    }
+
+    /// Sends what is queued before the next statement now, for an operation that can't go in
+    /// one unit with it.
+    pub(super) async fn flush_queued(&mut self) -> Result<()> {
+        if self.queued.is_empty() {
+            return Ok(());
+        }
+        self.execute_unprepared(&[]).await.map(|_| ())
+    }
+
+    /// Makes a prepared statement of what was learnt, and keeps it in the cache.
+    async fn keep(
+        &mut self,
+        sql: &str,
+        declared: &[DeclaredType],
+        name: &str,
+        parameters: Vec<u32>,
+        columns: Columns,
+    ) -> Result<Arc<Prepared>> {
+        // The type of a parameter that goes as text or as it was declared needs no look-up.
+        let is_asked = |index: usize| declared.get(index) == Some(&DeclaredType::Described);
+        let (parameters, columns) = self.resolve(&parameters, columns, is_asked).await?;
+        let prepared = Arc::new(Prepared::new(
+            name,
+            declared,
+            Description::new(parameters, columns),
+        )?);
+        self.statements.settle(name);
+        if !name.is_empty() {
+            self.statements.insert(sql, declared, Arc::clone(&prepared));
+        }
+        Ok(prepared)
+    }
+
+    /// The types of the parameters that are asked for, and of the columns, looked up where
+    /// they aren't known.
+    async fn resolve(
+        &mut self,
+        parameters: &[u32],
+        columns: Columns,
+        is_asked: impl Fn(usize) -> bool,
+    ) -> Result<(Vec<Type>, Columns)> {
+        let asked = parameters
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| is_asked(*index))
+            .map(|(_, oid)| *oid);
+        let wanted = asked.chain(columns.iter().map(|column| column.ty().oid()));
+        let unknown: Vec<u32> = wanted.filter(|oid| !self.catalog.knows(*oid)).collect();
+        if unknown.is_empty() {
+            return Ok((
+                parameters.iter().map(|&oid| self.catalog.ty(oid)).collect(),
+                columns,
+            ));
+        }
+        self.load_types(&unknown).await?;
+        let parameters = parameters.iter().map(|&oid| self.catalog.ty(oid)).collect();
+        Ok((parameters, columns.with_types(|oid| self.catalog.ty(oid))))
+    }
+
+    /// Starts a flight of the caller's messages, behind what is queued before them.
+    #[inline]
+    pub(super) fn start_unit(
+        &mut self,
+        write: impl FnOnce(&mut Unit<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let link = &mut *self.link;
+        let mut unit = link.core.start_unit(&mut link.output)?;
+        let mut closing = Vec::new();
+        if self.statements.has_closable() {
+            closing = self.statements.take_closable();
+            for name in &closing {
+                unit.close_statement(name)?;
+            }
+        }
+        for (index, sql) in (0..).zip(&self.queued) {
+            unit.prefix(index, sql)?;
+        }
+        match write(&mut unit) {
+            Ok(()) => {
+                unit.finish();
+                if !self.queued.is_empty() {
+                    self.queued.clear();
+                    self.queue_generation += 1;
+                }
+                self.interrupted = true;
+                Ok(())
+            }
+            Err(error) => {
+                // The unit takes itself back; what it would have closed is still to be closed.
+                drop(unit);
+                for name in &closing {
+                    self.statements.begin_parse(name);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the replies are in.
+    #[inline]
+    pub(super) async fn exchange<C: Collector>(
+        &mut self,
+        mut sink: StatementSink<'_, C>,
+    ) -> Result<(Reply, Option<Learnt>)> {
+        let link = &mut *self.link;
+        let progress = poll_fn(|cx| link.poll_exchange(cx, &mut sink, Until::Idle)).await?;
+        let (reply, learnt) = sink.into_parts();
+        let reply = self.end_exchange(progress, reply)?;
+        Ok((reply, learnt))
+    }
+
+    /// The replies are in, or the sink paused for good.
+    #[inline]
+    pub(super) fn end_exchange(&mut self, progress: Progress, reply: Reply) -> Result<Reply> {
+        if progress == Progress::Idle {
+            self.interrupted = false;
+            return Ok(reply);
+        }
+        match reply.failure {
+            Some(error) if error.kind() == ErrorKind::Protocol => Err(self.link.close(error)),
+            _ => Ok(reply),
+        }
+    }
+
+    /// Whether the next statement runs within a transaction block.
+    #[inline]
+    pub(super) fn is_in_transaction(&self) -> bool {
+        !self.queued.is_empty() || self.link.core.transaction_status() != TransactionStatus::Idle
+    }
+
+    /// A name for a statement that will be kept, or the unnamed one for one that won't.
+    fn statement_name(&mut self, sql: &str) -> String {
+        if self.statements.keeps(sql) {
+            self.names.next("k")
+        } else {
+            String::new()
+        }
+    }
+
+    /// Notes what became of a Parse that was refused.
+    fn settle(&mut self, name: &str, reply: &Reply) {
+        if !reply.parsed && reply.error.is_some() {
+            self.statements.settle(name);
+        }
+    }
+}
+
+impl Reply {
+    /// Whether the server no longer has the statement as it was prepared, and said so before
+    /// it ran: it doesn't know the name (26000, `FetchPreparedStatement`), or its result has
+    /// changed (0A000, `RevalidateCachedQuery` in the server's `plancache.c`).
+    #[inline]
+    fn is_stale(&self) -> bool {
+        match &self.error {
+            Some((Part::Statement(_), error)) if !self.bound => is_stale(error),
+            _ => false,
+        }
+    }
+
+    /// Whether a type without a send function kept the server from answering in binary
+    /// (`getTypeBinaryOutputInfo` in `lsyscache.c`; `array_send` for elements).
+    fn lacks_binary_form(&self) -> bool {
+        self.error.as_ref().is_some_and(|(part, error)| {
+            matches!(part, Part::Statement(_))
+                && error.sqlstate() == SqlState::UNDEFINED_FUNCTION
+                && error.routine().is_some_and(|routine| {
+                    routine == "getTypeBinaryOutputInfo" || routine.ends_with("_send")
+                })
+        })
+    }
+}
+
+fn is_stale(error: &ServerError) -> bool {
+    match error.sqlstate() {
+        SqlState::INVALID_SQL_STATEMENT_NAME => true,
+        SqlState::FEATURE_NOT_SUPPORTED => error.routine() == Some("RevalidateCachedQuery"),
+        _ => false,
+    }
+}
+
+/// Whether the types of all parameters are known without asking the server.
+fn is_declared<P: Params>(params: &P) -> bool {
+    (0..params.count()).all(|index| params.declared(index) != DeclaredType::Described)
+}
+
+fn declared<P: Params>(params: &P) -> Vec<DeclaredType> {
+    (0..params.count())
+        .map(|index| params.declared(index))
+        .collect()
+}
+
+/// Reads the rows that were held back until their types were known.
+fn read_held<C: Collector>(mut held: &[u8], collector: &mut C) -> Result<()> {
+    while let Some((length, rest)) = held.split_first_chunk::<4>() {
+        let (row, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+        held = rest;
+        if collector.row(RowBytes::borrowed(row))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}

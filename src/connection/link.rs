@@ -1,0 +1,297 @@
+//! [`Link`]: the socket, the buffers and the core, and the exchange between them.
+
+use std::io;
+use std::task::{Context, Poll, Waker};
+
+use super::session::{Observed, Session};
+use super::timer::{Limit, Timer};
+use crate::buffer::{ReadBuffer, WriteBuffer};
+use crate::error::{Error, ErrorKind, Outcome, Result, ServerError};
+use crate::protocol::{Core, Progress, Sink};
+use crate::transport::Stream;
+use crate::wire::frontend;
+
+/// Everything that an exchange with the server makes progress in. Nothing of it lives in a
+/// future: a future that is dropped leaves the dialogue where it is.
+pub(crate) struct Link {
+    stream: Stream,
+    input: ReadBuffer,
+    pub(super) output: WriteBuffer,
+    pub(super) core: Core,
+    pub(super) session: Session,
+    timer: Timer,
+    /// The socket takes no more, but may still have the server's reason to give.
+    write_error: Option<io::Error>,
+    closed: Option<Closed>,
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Debug)]
+struct Closed {
+    message: String,
+    server: Option<ServerError>,
+}
+
+/// What ends one call of [`Link::poll_exchange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// All that is owed has come.
+    Idle,
+    /// All has been written but for this many bytes; what comes meanwhile is handled.
+    Written(usize),
+}
+
+/// The capacity of the write buffer that an idle connection keeps, in bytes.
+const OUTPUT_CAPACITY: usize = 4 * 1024;
+
+/// The capacity above which an idle connection's write buffer is given back, in bytes.
+const OUTPUT_KEPT: usize = 16 * 1024;
+
+/// After how many reads without a wait the clock is asked: a peer that never lets us wait
+/// must not outlive the deadline.
+const READS_PER_CLOCK: u32 = 64;
+
+impl Link {
+    pub(super) fn new(stream: Stream, input: ReadBuffer, core: Core, session: Session) -> Self {
+        Self {
+            stream,
+            input,
+            output: WriteBuffer::with_capacity(OUTPUT_CAPACITY),
+            core,
+            session,
+            timer: Timer::default(),
+            write_error: None,
+            closed: None,
+        }
+    }
+
+    /// Sets the time that the operation that now starts may take.
+    #[inline]
+    pub(super) fn set_limit(&mut self, limit: Limit) {
+        self.timer.set(limit);
+    }
+
+    /// Fixes the deadline of an operation of several exchanges now.
+    pub(super) fn start_clock(&mut self) {
+        self.timer.start();
+    }
+
+    /// Writes what is pending and handles what comes, until all is there that `until` names
+    /// or the sink pauses. Reading and writing are polled together, so that neither side can
+    /// block the other, whatever the sizes of the sockets' buffers.
+    ///
+    /// # Errors
+    ///
+    /// A timeout leaves the dialogue as it is. Every other error has closed the connection.
+    pub(super) fn poll_exchange<S: Sink>(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut S,
+        until: Until,
+    ) -> Poll<Result<Progress>> {
+        if self.closed.is_some() {
+            return Poll::Ready(Err(self.closed_error()));
+        }
+        let mut reads = 0;
+        loop {
+            self.poll_write(cx);
+            let mut observed = Observed {
+                session: &mut self.session,
+                sink,
+            };
+            let progress = match self.core.handle_input(&mut self.input, &mut observed) {
+                Ok(progress) => progress,
+                Err(error) => return Poll::Ready(Err(self.close(error))),
+            };
+            match self.core.start_refusal(&mut self.output) {
+                Ok(false) => {}
+                Ok(true) => continue,
+                Err(error) => return Poll::Ready(Err(self.close(error))),
+            }
+            let needed = match (progress, until) {
+                (Progress::Paused, _) => return Poll::Ready(Ok(Progress::Paused)),
+                (Progress::Idle, Until::Idle) if self.output.is_empty() => {
+                    return Poll::Ready(Ok(Progress::Idle));
+                }
+                (_, Until::Written(left)) if self.output.len() <= left => {
+                    return Poll::Ready(Ok(progress));
+                }
+                (Progress::Idle, _) => 0,
+                (Progress::NeedInput { needed }, _) => needed,
+            };
+            match self.poll_read(cx, needed) {
+                Poll::Ready(Ok(())) => reads += 1,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    let expired = self.timer.poll_expired(cx).is_ready()
+                        || reads > READS_PER_CLOCK && self.timer.has_expired();
+                    return if expired {
+                        Poll::Ready(Err(timed_out()))
+                    } else {
+                        Poll::Pending
+                    };
+                }
+            }
+        }
+    }
+
+    /// Writes as much of what is pending as the socket takes at once, without waiting.
+    pub(super) fn try_write(&mut self) {
+        self.poll_write(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Whether a byte or the end of the stream waits to be read: at a checkout, nothing may.
+    /// Asynchronous messages are handled and are not counted.
+    ///
+    /// # Errors
+    ///
+    /// If the connection is closed, by FATAL for example.
+    pub(super) fn check_silent(&mut self) -> Result<bool> {
+        if self.closed.is_some() {
+            return Err(self.closed_error());
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..READS_PER_CLOCK {
+            let read = self.poll_read(&mut cx, 0);
+            let mut observed = Observed {
+                session: &mut self.session,
+                sink: &mut super::sinks::Nothing,
+            };
+            if let Err(error) = self.core.handle_input(&mut self.input, &mut observed) {
+                return Err(self.close(error));
+            }
+            match read {
+                Poll::Pending => return Ok(self.input.is_empty() && self.core.is_idle()),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether nothing is owed, nothing is to be written, and the connection is open.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.closed.is_none() && self.core.is_idle() && self.output.is_empty()
+    }
+
+    /// Whether the connection can't be used any more.
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// Nothing is under way: large buffers are given back.
+    pub(super) fn shrink(&mut self) {
+        self.input.shrink();
+        if self.output.is_empty() && self.output.capacity() > OUTPUT_KEPT {
+            self.output.shrink_to(OUTPUT_CAPACITY);
+        }
+        self.core.shrink();
+    }
+
+    /// How much memory the buffers hold, in bytes.
+    pub(super) fn buffered(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+
+    /// The connection ends with `error`, which is handed back.
+    #[cold]
+    pub(super) fn close(&mut self, error: Error) -> Error {
+        self.core.handle_disconnect();
+        self.output.clear();
+        if self.closed.is_none() {
+            self.closed = Some(Closed {
+                message: error.to_string(),
+                server: error.as_server().cloned(),
+            });
+        }
+        error
+    }
+
+    /// Says Terminate and closes the socket; waits for neither longer than the limit.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.output.is_empty() && self.write_error.is_none() {
+            let before = self.output.len();
+            self.poll_write(cx);
+            if self.output.len() == before {
+                return self.timer.poll_expired(cx);
+            }
+        }
+        match self.stream.poll_shutdown(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.timer.poll_expired(cx),
+        }
+    }
+
+    /// Appends Terminate, if the dialogue is at a place where the server reads it.
+    pub(super) fn start_terminate(&mut self) {
+        if self.closed.is_none() {
+            frontend::terminate(&mut self.output);
+        }
+    }
+
+    #[cold]
+    pub(super) fn closed_error(&self) -> Error {
+        let Some(closed) = &self.closed else {
+            return Error::new(ErrorKind::Closed, "the connection is closed");
+        };
+        match &closed.server {
+            Some(server) => Error::closed_by_server(server.clone()),
+            None => Error::new(
+                ErrorKind::Closed,
+                format!("the connection is closed: {}", closed.message),
+            ),
+        }
+        .with_outcome(Outcome::NotRun)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) {
+        while !self.output.is_empty() && self.write_error.is_none() {
+            match self.stream.poll_write(cx, self.output.pending()) {
+                Poll::Ready(Ok(0)) => self.write_error = Some(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => self.output.advance(count),
+                Poll::Ready(Err(error)) => self.write_error = Some(error),
+                Poll::Pending => return,
+            }
+        }
+        match self.stream.poll_flush(cx) {
+            Poll::Ready(Err(error)) => self.write_error = Some(error),
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, needed: usize) -> Poll<Result<()>> {
+        let Self { stream, input, .. } = self;
+        match input.fill(needed, |memory| stream.poll_read(cx, memory)) {
+            Poll::Ready(Ok(0)) => {
+                let error = match self.write_error.take() {
+                    Some(error) => lost().with_source(error),
+                    None => lost(),
+                };
+                Poll::Ready(Err(self.close(error)))
+            }
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => {
+                Poll::Ready(Err(self.close(Error::io("the connection is lost", error))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+#[cold]
+fn lost() -> Error {
+    Error::new(
+        ErrorKind::Io,
+        "the server closed the connection unexpectedly",
+    )
+}
+
+#[cold]
+pub(super) fn timed_out() -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        "the operation did not end before its deadline",
+    )
+}

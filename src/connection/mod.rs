@@ -1,0 +1,245 @@
+//! One connection, and everything that a user does on it.
+
+mod cancel;
+mod catalog;
+mod connect;
+mod endpoint;
+mod execute;
+mod link;
+mod recover;
+mod session;
+mod sinks;
+mod stream;
+mod timer;
+#[cfg(feature = "tls")]
+mod tls_options;
+mod transaction;
+mod verbs;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub use self::cancel::CancelToken;
+pub use self::session::Notification;
+pub use self::stream::RowStream;
+pub use self::transaction::{IsolationLevel, Transaction, TransactionBuilder};
+pub use self::verbs::{Query, Visited};
+pub use crate::wire::TransactionStatus;
+
+use self::cancel::Cancelling;
+use self::catalog::Catalog;
+use self::link::Link;
+use self::session::{Handlers, Session};
+use self::timer::Limit;
+use crate::buffer::ReadBuffer;
+#[cfg(doc)]
+use crate::config::Config;
+use crate::config::{IntoConfig, ResolvedConfig};
+use crate::error::Result;
+use crate::protocol::Core;
+use crate::statement::StatementCache;
+use crate::transport::Stream;
+
+/// A connection to a PostgreSQL server.
+///
+/// Every operation takes `&mut self`, so that "another operation is in progress" is an error
+/// of the borrow checker. Any future may be dropped at any await: what it left behind is
+/// brought to an end by the next operation, which cancels a query that still runs.
+///
+/// # Example
+///
+/// ```no_run
+/// # async fn example() -> kornak::Result<()> {
+/// let mut connection = kornak::Connection::connect("postgres://localhost/app").await?;
+/// let answer: i32 = connection.fetch_one("select 6 * $1", (7,)).await?;
+/// assert_eq!(answer, 42);
+/// connection.close().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Connection {
+    pub(crate) link: Box<Link>,
+    pub(crate) statements: Box<StatementCache>,
+    pub(crate) catalog: Catalog,
+    /// Tells connections apart, for guards: safe code can swap two of them.
+    id: u64,
+    /// What goes before the next statement, in one unit with it: a BEGIN, savepoints.
+    queued: Vec<Cow<'static, str>>,
+    /// Counts how often the queue was sent, so that a guard knows whether its own is in it.
+    queue_generation: u64,
+    /// What dropped guards could not undo at once.
+    undo: Vec<Cow<'static, str>>,
+    /// The rest of an operation that was dropped may be long: it is worth a cancel.
+    interrupted: bool,
+    cancelling: Option<Cancelling>,
+    cancel_token: CancelToken,
+    names: Names,
+    default_timeout: Option<Duration>,
+}
+
+/// The names that a connection gives: none is used twice.
+#[derive(Debug)]
+struct Names {
+    /// Another one for each connection, so that behind a pooler no name is met twice.
+    random: u32,
+    next: u64,
+}
+
+impl Connection {
+    /// Connects to a server, as a connection string says, a URI
+    /// (`postgres://user@host:5432/database?option=value`) or keywords and values
+    /// (`host=… dbname=…`) as libpq takes them, or as a [`Config`] says.
+    ///
+    /// # Errors
+    ///
+    /// If the string is wrong, no server can be reached in time, or the server refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket.
+    pub async fn connect(config: impl IntoConfig) -> Result<Self> {
+        connect::connect(&config.into_config()?, Handlers::default()).await
+    }
+
+    /// The transaction status that the server reported last.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        self.link.core.transaction_status()
+    }
+
+    /// Whether the connection is closed. Never true by a guess: an open connection may turn
+    /// out to be closed when it is used.
+    pub fn is_closed(&self) -> bool {
+        self.link.is_closed()
+    }
+
+    /// The value of a run-time parameter that the server reports by itself, such as
+    /// `server_version` or `TimeZone` (manual, "Asynchronous Operations").
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.link.session.parameter(name)
+    }
+
+    /// The server process that serves this connection, as `pg_backend_pid()` says.
+    pub fn process_id(&self) -> i32 {
+        self.cancel_token.process_id()
+    }
+
+    /// A token that cancels from elsewhere what this connection is running.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.cancel_token.clone()
+    }
+
+    /// Calls `handler` for each notice and warning of the server.
+    ///
+    /// It is called while replies are read, and must not block.
+    pub fn on_notice(
+        &mut self,
+        handler: impl Fn(&crate::error::ServerError) + Send + Sync + 'static,
+    ) {
+        self.link.session.handlers.notice = Some(Arc::new(handler));
+    }
+
+    /// Calls `handler` for each notification of a channel that this session listens to.
+    ///
+    /// It is called while replies are read, and must not block.
+    pub fn on_notification(&mut self, handler: impl Fn(Notification) + Send + Sync + 'static) {
+        self.link.session.handlers.notification = Some(Arc::new(handler));
+    }
+
+    /// The time that an operation may take where it is not given a timeout of its own.
+    pub fn set_default_timeout(&mut self, timeout: Option<Duration>) {
+        self.default_timeout = timeout;
+    }
+
+    /// How many statements are kept prepared.
+    pub fn cached_statements(&self) -> usize {
+        self.statements.len()
+    }
+
+    /// How much memory the buffers hold now, in bytes.
+    pub fn buffered_bytes(&self) -> usize {
+        self.link.buffered()
+    }
+
+    /// Closes the connection: says Terminate, and waits until it is written, for the default
+    /// timeout at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket at once.
+    pub async fn close(mut self) {
+        self.link.set_limit(Limit::after(Some(
+            self.default_timeout.unwrap_or(CLOSE_TIMEOUT),
+        )));
+        self.link.start_terminate();
+        std::future::poll_fn(|cx| self.link.poll_shutdown(cx)).await;
+    }
+
+    fn new(
+        stream: Stream,
+        input: ReadBuffer,
+        core: Core,
+        session: Session,
+        cancel_token: CancelToken,
+        config: &ResolvedConfig,
+    ) -> Result<Self> {
+        Ok(Self {
+            link: Box::new(Link::new(stream, input, core, session)),
+            statements: Box::new(StatementCache::new(config.statement_cache_capacity())),
+            catalog: Catalog::default(),
+            id: next_id(),
+            queued: Vec::new(),
+            queue_generation: 0,
+            undo: Vec::new(),
+            interrupted: false,
+            cancelling: None,
+            cancel_token,
+            names: Names::new()?,
+            default_timeout: config.query_timeout(),
+        })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The server is told where that costs no wait; it notices the closed socket anyhow.
+        if self.link.is_quiet() {
+            self.link.start_terminate();
+            self.link.try_write();
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("process_id", &self.process_id())
+            .field("transaction_status", &self.transaction_status())
+            .field("is_closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Names {
+    fn new() -> Result<Self> {
+        let random = getrandom::u32().map_err(|error| {
+            crate::Error::io("no random number for names", std::io::Error::other(error))
+        })?;
+        Ok(Self { random, next: 0 })
+    }
+
+    fn next(&mut self, prefix: &str) -> String {
+        self.next += 1;
+        format!("{prefix}{:08x}_{}", self.random, self.next)
+    }
+}
+
+/// How long closing waits where there is no default timeout.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

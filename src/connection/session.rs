@@ -1,0 +1,183 @@
+//! [`Session`]: what the server tells of itself, apart from its replies.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::error::ServerError;
+use crate::protocol::{At, CopyInReply, RowBytes, Sink};
+use crate::wire::TransactionStatus;
+use crate::wire::backend::{
+    CommandComplete, CopyResponse, NotificationResponse, ParameterDescription, ParameterStatus,
+    RowDescription,
+};
+
+/// How many run-time parameters a server may report. PostgreSQL 18 reports 16.
+const MAX_PARAMETERS: usize = 256;
+
+/// A notification of LISTEN/NOTIFY (manual, "NOTIFY").
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Notification {
+    /// The process of the session that sent it.
+    pub process_id: i32,
+    /// The channel.
+    pub channel: String,
+    /// The payload, empty where none was given.
+    pub payload: String,
+}
+
+/// What is called for messages that belong to no operation.
+#[derive(Clone, Default)]
+#[expect(
+    clippy::type_complexity,
+    reason = "a name for a closure's type would say less"
+)]
+pub(crate) struct Handlers {
+    pub(crate) notice: Option<Arc<dyn Fn(&ServerError) + Send + Sync>>,
+    pub(crate) notification: Option<Arc<dyn Fn(Notification) + Send + Sync>>,
+}
+
+/// The server's run-time parameters, and the handlers of its asynchronous messages.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    parameters: Vec<(Box<str>, Box<str>)>,
+    pub(crate) handlers: Handlers,
+}
+
+impl Session {
+    pub(crate) fn new(handlers: Handlers) -> Self {
+        Self {
+            parameters: Vec::new(),
+            handlers,
+        }
+    }
+
+    /// The value of a run-time parameter that the server reports.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters
+            .iter()
+            .find(|(known, _)| **known == *name)
+            .map(|(_, value)| &**value)
+    }
+
+    pub(crate) fn set_parameter(&mut self, parameter: ParameterStatus<'_>) {
+        let (name, value) = (
+            String::from_utf8_lossy(parameter.name),
+            String::from_utf8_lossy(parameter.value),
+        );
+        if let Some((_, old)) = self
+            .parameters
+            .iter_mut()
+            .find(|(known, _)| **known == *name)
+        {
+            *old = value.into();
+        } else if self.parameters.len() < MAX_PARAMETERS {
+            // A server that makes names up doesn't get to fill the memory.
+            self.parameters.push((name.into(), value.into()));
+        }
+    }
+
+    fn notify(&self, notification: NotificationResponse<'_>) {
+        if let Some(handler) = &self.handlers.notification {
+            handler(Notification {
+                process_id: notification.process_id,
+                channel: String::from_utf8_lossy(notification.channel).into_owned(),
+                payload: String::from_utf8_lossy(notification.payload).into_owned(),
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handlers")
+            .field("notice", &self.notice.is_some())
+            .field("notification", &self.notification.is_some())
+            .finish()
+    }
+}
+
+/// Gives the session what belongs to no operation, and the sink everything else.
+pub(super) struct Observed<'a, S> {
+    pub(super) session: &'a mut Session,
+    pub(super) sink: &'a mut S,
+}
+
+impl<S: Sink> Sink for Observed<'_, S> {
+    const SHARES_ROWS: bool = S::SHARES_ROWS;
+
+    fn on_parse_complete(&mut self, at: At) {
+        self.sink.on_parse_complete(at);
+    }
+
+    #[inline]
+    fn on_bind_complete(&mut self, at: At) {
+        self.sink.on_bind_complete(at);
+    }
+
+    fn on_parameter_description(&mut self, at: At, parameters: ParameterDescription<'_>) {
+        self.sink.on_parameter_description(at, parameters);
+    }
+
+    fn on_row_description(&mut self, at: At, fields: Option<RowDescription<'_>>) {
+        self.sink.on_row_description(at, fields);
+    }
+
+    #[inline]
+    fn on_row(&mut self, at: At, row: RowBytes<'_>) -> ControlFlow<()> {
+        self.sink.on_row(at, row)
+    }
+
+    #[inline]
+    fn on_complete(&mut self, at: At, command: CommandComplete<'_>) {
+        self.sink.on_complete(at, command);
+    }
+
+    fn on_empty_query(&mut self, at: At) {
+        self.sink.on_empty_query(at);
+    }
+
+    fn on_suspended(&mut self, at: At) {
+        self.sink.on_suspended(at);
+    }
+
+    fn on_error(&mut self, at: At, error: ServerError) {
+        self.sink.on_error(at, error);
+    }
+
+    #[inline]
+    fn on_ready(&mut self, flight: u64, status: TransactionStatus) {
+        self.sink.on_ready(flight, status);
+    }
+
+    fn on_copy_in(&mut self, at: At, response: CopyResponse<'_>) -> CopyInReply {
+        self.sink.on_copy_in(at, response)
+    }
+
+    fn on_copy_out(&mut self, at: At, response: CopyResponse<'_>) {
+        self.sink.on_copy_out(at, response);
+    }
+
+    fn on_copy_data(&mut self, at: At, data: &[u8]) -> ControlFlow<()> {
+        self.sink.on_copy_data(at, data)
+    }
+
+    fn on_prefix_complete(&mut self, at: At) {
+        self.sink.on_prefix_complete(at);
+    }
+
+    fn on_notice(&mut self, notice: ServerError) {
+        if let Some(handler) = &self.session.handlers.notice {
+            handler(&notice);
+        }
+    }
+
+    fn on_notification(&mut self, notification: NotificationResponse<'_>) {
+        self.session.notify(notification);
+    }
+
+    fn on_parameter_status(&mut self, parameter: ParameterStatus<'_>) {
+        self.session.set_parameter(parameter);
+    }
+}

@@ -1,0 +1,179 @@
+//! [`RowStream`]: the rows of a query, as they are asked for.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use super::Connection;
+use super::link::Until;
+use super::sinks::{Batch, Reply, StatementSink};
+use super::timer::Limit;
+use crate::error::Result;
+use crate::params::Params;
+use crate::protocol::Progress;
+use crate::row::{Columns, FromRow};
+
+/// The rows of a query, read from the server as they are asked for.
+///
+/// A few rows and a read buffer at most are held at any time: a slow reader makes the server
+/// wait. Dropped before its end, it leaves the rest to the next operation, which reads a
+/// short rest and cancels a long one.
+///
+/// A deadline of the query covers the whole stream, the reader's own pauses included.
+///
+/// # Example
+///
+/// ```no_run
+/// # async fn example(connection: &mut kornak::Connection) -> kornak::Result<()> {
+/// let mut rows = connection.fetch::<(i32, String)>("select id, name from users", ()).await?;
+/// while let Some((id, name)) = rows.next().await? {
+///     println!("{id}: {name}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a stream does nothing until it is read"]
+pub struct RowStream<'c, T> {
+    connection: &'c mut Connection,
+    sql: Box<str>,
+    columns: Columns,
+    batch: Batch<T>,
+    reply: Reply,
+    is_over: bool,
+}
+
+impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
+    pub(super) async fn start<P: Params>(
+        connection: &'c mut Connection,
+        sql: &str,
+        params: &P,
+        limit: Limit,
+    ) -> Result<Self> {
+        let mut batch = Batch::new();
+        match begin(connection, sql, params, &mut batch, limit).await {
+            Ok(columns) => Ok(Self {
+                connection,
+                sql: sql.into(),
+                columns,
+                batch,
+                reply: Reply::default(),
+                is_over: false,
+            }),
+            Err(error) => Err(error.with_sql(sql)),
+        }
+    }
+
+    /// The next row, or `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// The server's error, after the rows before it; a row that can't be read; the deadline.
+    /// The stream is over after an error.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: no row is lost.
+    pub async fn next(&mut self) -> Result<Option<T>> {
+        poll_fn(|cx| self.poll_row(cx)).await.transpose()
+    }
+
+    /// The columns of the result.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// The number in the command tag, once the stream is at its end.
+    pub fn rows_affected(&self) -> Option<u64> {
+        self.is_over.then_some(self.reply.rows)
+    }
+
+    fn poll_row(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        loop {
+            if let Some(row) = self.batch.rows.pop_front() {
+                return Poll::Ready(Some(Ok(row)));
+            }
+            if self.is_over {
+                return Poll::Ready(self.take_error().map(Err));
+            }
+            let mut sink = StatementSink::resume(&mut self.batch, std::mem::take(&mut self.reply));
+            let polled = self
+                .connection
+                .link
+                .poll_exchange(cx, &mut sink, Until::Idle);
+            (self.reply, _) = sink.into_parts();
+            match polled {
+                Poll::Pending if self.batch.rows.is_empty() => return Poll::Pending,
+                Poll::Pending => {}
+                // The batch is full, unless a row could not be read.
+                Poll::Ready(Ok(Progress::Paused)) if self.reply.failure.is_none() => {}
+                Poll::Ready(Ok(progress)) => self.finish(progress),
+                Poll::Ready(Err(error)) => {
+                    self.reply.failure = Some(error);
+                    self.is_over = true;
+                }
+            }
+            // The rows before an error are handed out first.
+            if self.is_over && self.batch.rows.is_empty() {
+                return Poll::Ready(self.take_error().map(Err));
+            }
+        }
+    }
+
+    /// The replies are in, or a row could not be read.
+    fn finish(&mut self, progress: Progress) {
+        self.is_over = true;
+        let reply = std::mem::take(&mut self.reply);
+        match self.connection.end_exchange(progress, reply) {
+            Ok(reply) => self.reply = reply,
+            Err(error) => self.reply.failure = Some(error),
+        }
+    }
+
+    fn take_error(&mut self) -> Option<crate::Error> {
+        let reply = Reply {
+            error: self.reply.error.take(),
+            failure: self.reply.failure.take(),
+            ..Reply::default()
+        };
+        reply.check().err().map(|error| error.with_sql(&self.sql))
+    }
+}
+
+async fn begin<T: for<'r> FromRow<'r>, P: Params>(
+    connection: &mut Connection,
+    sql: &str,
+    params: &P,
+    batch: &mut Batch<T>,
+    limit: Limit,
+) -> Result<Columns> {
+    connection.begin_operation(Some(sql), limit).await?;
+    // A result of any size must not wait in memory for its types to be known: a statement
+    // that is new to this connection is described before it runs.
+    let prepared = connection.prepared(sql, params).await?;
+    connection.begin_rows(sql, params, &prepared, batch)?;
+    connection.start_execute(&prepared, params)?;
+    Ok(prepared.description().columns().clone())
+}
+
+impl<T: for<'r> FromRow<'r>> Stream for RowStream<'_, T> {
+    type Item = Result<T>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_row(cx)
+    }
+}
+
+// Nothing in it is ever pinned.
+impl<T> Unpin for RowStream<'_, T> {}
+
+impl<T> fmt::Debug for RowStream<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowStream")
+            .field("columns", &self.columns)
+            .field("is_over", &self.is_over)
+            .finish()
+    }
+}
