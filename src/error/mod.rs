@@ -4,6 +4,7 @@
 //! order of blame (server, caller, peer, network, time); [`Error::outcome`] says what is
 //! known of the work that was asked for.
 
+mod conditions;
 mod server;
 mod sqlstate;
 mod value;

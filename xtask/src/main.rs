@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask help` lists them.
 
+mod codegen;
 mod pg;
 
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ cargo xtask <command>
   pg start|stop|url|psql [--version 15|18]
                          a private PostgreSQL for development: data fresh at each start,
                          a Unix socket and a free port on 127.0.0.1
+  codegen [--check]      writes src/error/conditions.rs from the servers' lists of errors
   help                   this text
 ";
 
@@ -32,6 +34,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         None => ("help", arguments),
     };
     match command {
+        "codegen" => codegen::run(rest),
         "pg" => pg::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
