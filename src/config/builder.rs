@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::HIDDEN;
 use super::complete;
 use super::connection_string::{self, malformed, quoted};
 use super::environment::Environment;
@@ -38,6 +39,8 @@ pub struct Config {
     pub(super) options: Options,
     pub(super) settings: Vec<(String, String)>,
     pub(super) environment: Environment,
+    /// Whether any value can be a piece of a password that was not escaped.
+    pub(super) is_suspect: bool,
 }
 
 impl Config {
@@ -199,6 +202,7 @@ impl FromStr for Config {
 
     fn from_str(text: &str) -> Result<Self> {
         let mut config = Self::new();
+        config.is_suspect = connection_string::is_suspect(text);
         for pair in connection_string::parse(text)? {
             let keyword = pair.keyword();
             config
@@ -271,8 +275,8 @@ impl IntoConfig for String {
 
 /// A connection string in `name=value` form, with `[redacted]` for each secret.
 ///
-/// A value with an `@` in it is hidden too: where the password of a URI has an unescaped
-/// `/`, libpq's grammar takes its end for another part.
+/// All values are hidden where they come from a URI with an `@` that ends no user's part:
+/// there an unescaped `/` or `@` may have made the password's end another part.
 ///
 /// ```
 /// use kornak::config::Config;
@@ -283,7 +287,7 @@ impl IntoConfig for String {
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for (name, text) in shown(&self.options) {
+        for (name, text) in self.shown() {
             write!(f, "{separator}{name}={}", quoted(&text))?;
             separator = " ";
         }
@@ -294,7 +298,7 @@ impl fmt::Display for Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Config");
-        for (name, text) in shown(&self.options) {
+        for (name, text) in self.shown() {
             debug.field(name, &text);
         }
         // The values of settings are the application's data.
@@ -306,16 +310,18 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Each option that is set, as it may be shown.
-fn shown(options: &Options) -> impl Iterator<Item = (&'static str, String)> {
-    options.texts().into_iter().map(|(keyword, text)| {
-        let text = if keyword.is_secret {
-            "[redacted]".to_owned()
-        } else if text.char_indices().any(|(at, c)| c == '@' && at > 0) {
-            "[hidden]".to_owned()
-        } else {
-            text
-        };
-        (keyword.name, text)
-    })
+impl Config {
+    /// Each option that is set, as it may be shown.
+    fn shown(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.options.texts().into_iter().map(|(keyword, text)| {
+            let text = if keyword.is_secret {
+                "[redacted]".to_owned()
+            } else if self.is_suspect {
+                HIDDEN.to_owned()
+            } else {
+                text
+            };
+            (keyword.name, text)
+        })
+    }
 }

@@ -31,7 +31,7 @@ pub(super) fn complete(config: &Config) -> Result<ResolvedConfig> {
     let environment = &config.environment;
     let mut warnings = Vec::new();
     let mut options = config.options.clone();
-    service_file::apply(&mut options, environment)?;
+    service_file::apply(&mut options, environment, config.is_suspect)?;
     let said = options.clone();
     apply_variables(&mut options, environment, &mut warnings)?;
     check_texts(&options)?;
@@ -53,6 +53,10 @@ pub(super) fn complete(config: &Config) -> Result<ResolvedConfig> {
         &dbname,
         &mut warnings,
     );
+    if config.is_suspect {
+        // They name paths.
+        warnings.clear();
+    }
     let tls = tls(&options, environment, &hosts)?;
     let (min_protocol_version, max_protocol_version) = protocol_versions(&options)?;
     let (scram_min_iterations, scram_max_iterations) = scram_iterations(&options)?;
@@ -90,6 +94,7 @@ pub(super) fn complete(config: &Config) -> Result<ResolvedConfig> {
             .statement_cache_capacity
             .unwrap_or(DEFAULT_STATEMENT_CACHE_CAPACITY),
         warnings,
+        is_suspect: config.is_suspect,
     })
 }
 

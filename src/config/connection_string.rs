@@ -55,6 +55,22 @@ pub fn parse(text: &str) -> Result<Vec<Pair>, Error> {
     Ok(pairs.0)
 }
 
+/// Whether a URI has an `@` that ends no user's part. It can be the true end of one whose
+/// password has an unescaped `/` or `@`, and then any part of the URI can be a piece of the
+/// password.
+pub(super) fn is_suspect(text: &str) -> bool {
+    let Some(rest) = URI_PREFIXES
+        .iter()
+        .find_map(|prefix| text.strip_prefix(prefix))
+    else {
+        return false;
+    };
+    match rest.split_once(['@', '/']) {
+        Some((user, behind)) if rest[user.len()..].starts_with('@') => behind.contains('@'),
+        _ => rest.contains('@'),
+    }
+}
+
 /// The error for the place `at` of a connection string.
 pub(super) fn malformed(at: usize, message: impl std::fmt::Display) -> Error {
     Error::new(

@@ -143,6 +143,7 @@ mod tests {
             (r"db:*:app2:*:x", None),
             (r"db:*:ap:*:x", None),
             (r"db:*:*:me:x", None),
+            (r"*:*:*:me\:\\\:x", None),
             (" db:*:*:*:x", None),
             ("", None),
             ("\r", None),

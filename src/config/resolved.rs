@@ -27,7 +27,7 @@ use super::tls::TlsOptions;
 /// assert!(!format!("{resolved:?}").contains("sesame"));
 /// # Ok::<(), kornak::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ResolvedConfig {
     pub(super) hosts: Vec<Endpoint>,
     pub(super) user: String,
@@ -56,6 +56,8 @@ pub struct ResolvedConfig {
     pub(super) tcp_user_timeout: Option<Duration>,
     pub(super) statement_cache_capacity: usize,
     pub(super) warnings: Vec<String>,
+    /// As in [`Config`](super::Config).
+    pub(super) is_suspect: bool,
 }
 
 impl ResolvedConfig {
@@ -426,6 +428,9 @@ impl ResolvedConfig {
 
 impl fmt::Debug for ResolvedConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_suspect {
+            return f.debug_struct("ResolvedConfig").finish_non_exhaustive();
+        }
         f.debug_struct("ResolvedConfig")
             .field("hosts", &self.hosts)
             .field("user", &self.user)

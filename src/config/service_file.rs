@@ -3,14 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
+use super::HIDDEN;
 use super::environment::Environment;
 use super::options::{self, Options};
 use super::value::is_blank;
 use crate::error::{Error, ErrorKind};
 
 /// Adds to `options` what the service that they or the environment name says, where they
-/// say nothing themselves.
-pub(super) fn apply(options: &mut Options, environment: &Environment) -> Result<(), Error> {
+/// say nothing themselves. With `hides`, errors show no name and no path.
+pub(super) fn apply(
+    options: &mut Options,
+    environment: &Environment,
+    hides: bool,
+) -> Result<(), Error> {
     let service = match &options.service {
         Some(service) => service.clone(),
         None => match environment.get("PGSERVICE") {
@@ -30,7 +35,7 @@ pub(super) fn apply(options: &mut Options, environment: &Environment) -> Result<
             .filter(|path| path.exists())
     });
     if let Some(path) = own {
-        if apply_file(options, &path, &service)? {
+        if apply_file(options, &path, &service, hides)? {
             return Ok(());
         }
     }
@@ -39,18 +44,26 @@ pub(super) fn apply(options: &mut Options, environment: &Environment) -> Result<
         .map(|directory| directory.join("pg_service.conf"))
         .filter(|path| path.exists());
     if let Some(path) = shared {
-        if apply_file(options, &path, &service)? {
+        if apply_file(options, &path, &service, hides)? {
             return Ok(());
         }
     }
-    Err(config(format!(
-        "the service {service:?} is defined nowhere"
-    )))
+    let shown = if hides { HIDDEN } else { &service };
+    Err(config(format!("no service file defines {shown:?}")))
 }
 
 /// Whether the file defines the service.
-fn apply_file(options: &mut Options, path: &Path, service: &str) -> Result<bool, Error> {
-    let shown = path.display();
+fn apply_file(
+    options: &mut Options,
+    path: &Path,
+    service: &str,
+    hides: bool,
+) -> Result<bool, Error> {
+    let shown = if hides {
+        HIDDEN.to_owned()
+    } else {
+        path.display().to_string()
+    };
     let text = std::fs::read(path).map_err(|error| {
         config(format!("can't read the service file {shown}")).with_source(error)
     })?;

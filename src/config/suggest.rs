@@ -13,6 +13,8 @@ pub(super) fn nearest<'a>(
     let reach = (length / 3).max(1);
     candidates
         .into_iter()
+        // At least as many edits as the lengths differ.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= reach)
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= reach)
         .min()

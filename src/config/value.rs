@@ -161,18 +161,15 @@ impl Value for Span {
     }
 }
 
-/// `keepalives`: any whole number, and 0 or nothing turns them off (`useKeepalives` in
-/// fe-connect.c).
+/// `keepalives`: any whole number, and 0 turns them off (`useKeepalives` in fe-connect.c).
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct NonZero(pub(super) bool);
 
 impl Value for NonZero {
     fn parse(text: &str) -> Result<Self, InvalidValue> {
-        match integer(text) {
-            Some(number) => Ok(Self(number != 0)),
-            None if text.is_empty() => Ok(Self(false)),
-            None => Err(InvalidValue::new("expected 1 (on) or 0 (off)")),
-        }
+        integer(text)
+            .map(|number| Self(number != 0))
+            .ok_or_else(|| InvalidValue::new("expected 1 (on) or 0 (off)"))
     }
 
     fn text(&self) -> String {
@@ -451,7 +448,7 @@ mod tests {
         check::<Flag>("true", None);
         check::<NonZero>("7", Some("1"));
         check::<NonZero>("0", Some("0"));
-        check::<NonZero>("", Some("0"));
+        check::<NonZero>("", None);
         check::<NonZero>("yes", None);
         check::<Switch>("yes", Some("on"));
         check::<Switch>("false", Some("off"));
