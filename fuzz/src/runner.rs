@@ -49,6 +49,7 @@ pub fn run(target: &'static Target, until: Until, seed: u64) -> io::Result<bool>
     let mut executions = 0_u64;
     let mut input = Vec::new();
     let mut features = Features::default();
+    warm_up(target, &inputs[0]);
     loop {
         let over = match until {
             Until::Executions(most) => executions >= most,
@@ -104,6 +105,7 @@ pub fn replay(target: &'static Target, path: &Path) -> io::Result<bool> {
     let input = fs::read(path)?;
     hide_panics();
     let mut features = Features::default();
+    warm_up(target, &input);
     match execute(target, &input, &mut features) {
         Ok(()) => {
             println!(
@@ -119,6 +121,14 @@ pub fn replay(target: &'static Target, path: &Path) -> io::Result<bool> {
             Ok(false)
         }
     }
+}
+
+/// An execution that isn't measured: what a target makes once and keeps is made here.
+fn warm_up(target: &Target, input: &[u8]) {
+    // If it fails, it fails again when it counts.
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| {
+        (target.execute)(input, &mut Features::default());
+    }));
 }
 
 /// One execution: its features, or what was wrong with it.

@@ -1,10 +1,12 @@
 //! What is fuzzed.
 
+mod decoders;
 mod dialogue;
 mod frames;
 mod scram;
 
-pub use self::dialogue::record;
+use std::io;
+use std::path::Path;
 
 use crate::mutate::Shape;
 use crate::outcome::Features;
@@ -24,4 +26,16 @@ pub struct Memory {
     pub fixed: usize,
 }
 
-pub static TARGETS: [&Target; 3] = [&frames::TARGET, &scram::TARGET, &dialogue::TARGET];
+pub static TARGETS: [&Target; 4] = [
+    &frames::TARGET,
+    &scram::TARGET,
+    &decoders::TARGET,
+    &dialogue::TARGET,
+];
+
+/// Records the corpora that a real server can give, from the one whose Unix socket is in
+/// `directory`.
+pub fn record(directory: &Path) -> io::Result<()> {
+    dialogue::record(directory)?;
+    decoders::record(directory)
+}

@@ -416,7 +416,7 @@ fn templates() -> &'static Templates {
 }
 
 /// A startup that agrees to everything, with little work.
-fn start(out: &mut WriteBuffer) -> Result<Startup> {
+pub fn start(out: &mut WriteBuffer) -> Result<Startup> {
     let credentials = Credentials {
         user: "postgres".to_owned(),
         password: Some(b"secret".to_vec()),

@@ -11,8 +11,9 @@ mod trace;
 use kornak::Error;
 use kornak::internals::buffer::ReadBuffer;
 
+pub use self::client::start;
 use self::client::{Client, Handled, SCRIPTS};
-pub use self::record::record;
+pub use self::record::{connect, record, write};
 use self::trace::Trace;
 use super::{Memory, Target};
 use crate::mutate::Shape;
@@ -130,7 +131,7 @@ fn play<const SHARES: bool>(
 }
 
 /// Bytes come from the network: as many as there is room for.
-fn arrive(input: &mut ReadBuffer, needed: usize, bytes: &[u8]) -> usize {
+pub fn arrive(input: &mut ReadBuffer, needed: usize, bytes: &[u8]) -> usize {
     input.fill(needed, |memory| {
         let room = memory.capacity() - memory.len();
         let taken = room.min(bytes.len());

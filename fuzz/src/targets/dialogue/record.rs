@@ -64,7 +64,8 @@ fn talk(script: &'static Script, mut socket: UnixStream) -> io::Result<Vec<u8>> 
     }
 }
 
-fn connect(directory: &Path) -> io::Result<UnixStream> {
+/// Connects to the server whose socket is in `directory`.
+pub fn connect(directory: &Path) -> io::Result<UnixStream> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -78,7 +79,8 @@ fn connect(directory: &Path) -> io::Result<UnixStream> {
     Err(io::Error::other(format!("no server's socket in {place}")))
 }
 
-fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file of the corpus of `target`.
+pub fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let directory = root().join("corpus").join(target);
     fs::create_dir_all(&directory)?;
     fs::write(directory.join(name), bytes)
