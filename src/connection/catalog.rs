@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Connection;
-use super::sinks::{Collector, StatementSink};
+use super::sinks::{Collector, WarmSink};
 use crate::codec::encode_value;
 use crate::error::Result;
 use crate::protocol::{BindTemplate, RowBytes};
@@ -111,8 +111,9 @@ impl Connection {
             columns: type_columns(),
             rows: Vec::new(),
         };
-        let (reply, _) = self.exchange(StatementSink::warm(&mut rows)).await?;
-        reply.check()?;
+        let mut sink = WarmSink::new(&mut rows);
+        let progress = self.exchange(&mut sink).await?;
+        self.end_exchange(progress, sink.reply)?.check()?;
         let found: HashMap<u32, TypeRow> = rows.rows.into_iter().map(|row| (row.0, row)).collect();
         let mut custom = (*self.catalog.custom).clone();
         for &oid in found.keys().chain(oids) {

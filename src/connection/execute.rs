@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::Connection;
 use super::link::Until;
-use super::sinks::{Collector, Ignore, Learnt, Reply, StatementSink};
+use super::sinks::{ColdSink, Collector, Ignore, Learnt, Reply, WarmSink};
 use super::timer::Limit;
 use crate::codec::DeclaredType;
 use crate::error::{Error, ErrorKind, Result, ServerError, SqlState};
 use crate::params::{Params, check_count};
-use crate::protocol::{BindTemplate, Part, Progress, RowBytes, Unit};
+use crate::protocol::{BindTemplate, Part, Progress, RowBytes, Sink, Unit};
 use crate::row::{Columns, Plans};
 use crate::statement::{Description, Prepared, declared_oids, parameter_formats};
 use crate::types::{Format, Type};
@@ -18,6 +18,9 @@ use crate::wire::TransactionStatus;
 
 impl Connection {
     /// Runs one statement and gives its rows to `collector`.
+    ///
+    /// What a connection at rest does with a statement that it has prepared is all here;
+    /// everything else has a future of its own on the heap, so that this one stays small.
     ///
     /// # Errors
     ///
@@ -30,21 +33,38 @@ impl Connection {
         collector: &mut C,
         limit: Limit,
     ) -> Result<Reply> {
-        match self.run_attempts(sql, params, collector, limit).await {
-            Ok(reply) => Ok(reply),
-            Err(error) => Err(error.with_sql(sql)),
+        let mut is_retry = false;
+        if self.is_at_rest() {
+            self.link.set_limit(limit);
+            let found = self.find(sql, params, collector);
+            if let Some(prepared) = found.map_err(|error| error.with_sql(sql))? {
+                let in_transaction = self.is_in_transaction();
+                let result = self.execute_prepared(&prepared, params, collector).await;
+                let reply = result.map_err(|error| error.with_sql(sql))?;
+                if !self.is_stale(&prepared, &reply) || in_transaction {
+                    return reply.check().map_err(|error| error.with_sql(sql));
+                }
+                is_retry = true;
+            }
         }
+        Box::pin(self.run_unready(sql, params, collector, limit, is_retry))
+            .await
+            .map_err(|error| error.with_sql(sql))
     }
 
-    async fn run_attempts<P: Params, C: Collector>(
+    /// [`run`](Self::run) for a connection that has to be brought to rest, or a statement
+    /// that has to be prepared. On a retry the statement has been refused once before it ran.
+    async fn run_unready<P: Params, C: Collector>(
         &mut self,
         sql: &str,
         params: &P,
         collector: &mut C,
         limit: Limit,
+        mut is_retry: bool,
     ) -> Result<Reply> {
-        self.begin_operation(Some(sql), limit).await?;
-        let mut retried = false;
+        if !is_retry {
+            self.begin_operation(Some(sql), limit).await?;
+        }
         loop {
             let in_transaction = self.is_in_transaction();
             let (prepared, reply) = match self.find(sql, params, collector)? {
@@ -62,17 +82,24 @@ impl Connection {
                     (Some(prepared), reply)
                 }
             };
-            if let (Some(prepared), true) = (&prepared, reply.is_stale()) {
-                self.statements.evict(prepared);
-                // The server refused it at Bind, before it ran, so that nothing is done twice;
-                // within a transaction it has failed the transaction too.
-                if !retried && !in_transaction {
-                    retried = true;
-                    continue;
-                }
+            // The server refused it at Bind, before it ran, so that nothing is done twice;
+            // within a transaction it has failed the transaction too.
+            let is_stale = prepared.is_some_and(|prepared| self.is_stale(&prepared, &reply));
+            if !is_stale || is_retry || in_transaction {
+                return reply.check();
             }
-            return reply.check();
+            is_retry = true;
         }
+    }
+
+    /// Whether the server no longer has the statement as it was prepared; then it is given up.
+    #[inline]
+    fn is_stale(&mut self, prepared: &Arc<Prepared>, reply: &Reply) -> bool {
+        let is_stale = reply.is_stale();
+        if is_stale {
+            self.statements.evict(prepared);
+        }
+        is_stale
     }
 
     /// The statement, prepared on this connection; it may be already.
@@ -126,9 +153,9 @@ impl Connection {
         collector: &mut C,
     ) -> Result<Reply> {
         self.start_execute(prepared, params)?;
-        self.exchange(StatementSink::warm(collector))
-            .await
-            .map(|(reply, _)| reply)
+        let mut sink = WarmSink::new(collector);
+        let progress = self.exchange(&mut sink).await?;
+        self.end_exchange(progress, sink.reply)
     }
 
     /// Appends Bind, Execute and Sync.
@@ -181,10 +208,11 @@ impl Connection {
         })?;
         self.statements.begin_parse(&name);
         let catalog = self.catalog.clone();
-        let (reply, learnt) = self
-            .exchange(StatementSink::cold(collector, &catalog))
-            .await?;
-        let Some(learnt) = learnt.filter(Learnt::is_whole) else {
+        let mut sink = ColdSink::new(collector, &catalog);
+        let progress = self.exchange(&mut sink).await?;
+        let (reply, learnt) = sink.into_parts();
+        let reply = self.end_exchange(progress, reply)?;
+        let Some(learnt) = learnt else {
             self.settle(&name, &reply);
             return Ok((None, reply));
         };
@@ -231,12 +259,14 @@ impl Connection {
         self.start_unit(|unit| unit.prepare(0, &name, sql, &oids))?;
         self.statements.begin_parse(&name);
         let catalog = self.catalog.clone();
-        let (reply, learnt) = self
-            .exchange(StatementSink::cold(&mut Ignore, &catalog))
-            .await?;
+        let mut ignore = Ignore;
+        let mut sink = ColdSink::new(&mut ignore, &catalog);
+        let progress = self.exchange(&mut sink).await?;
+        let (reply, learnt) = sink.into_parts();
+        let reply = self.end_exchange(progress, reply)?;
         self.settle(&name, &reply);
         let reply = reply.check()?;
-        let Some(learnt) = learnt.filter(Learnt::is_whole) else {
+        let Some(learnt) = learnt else {
             return Err(Error::protocol(format!(
                 "the server did not describe the statement, but completed it: {reply:?}"
             )));
@@ -256,9 +286,11 @@ impl Connection {
     pub(super) async fn describe_unnamed(&mut self, sql: &str) -> Result<Description> {
         self.start_unit(|unit| unit.prepare(0, "", sql, &[]))?;
         let catalog = self.catalog.clone();
-        let (reply, learnt) = self
-            .exchange(StatementSink::cold(&mut Ignore, &catalog))
-            .await?;
+        let mut ignore = Ignore;
+        let mut sink = ColdSink::new(&mut ignore, &catalog);
+        let progress = self.exchange(&mut sink).await?;
+        let (reply, learnt) = sink.into_parts();
+        let reply = self.end_exchange(progress, reply)?;
         reply.check()?;
         let Learnt {
             parameters,
@@ -278,8 +310,10 @@ impl Connection {
             }
             Ok(())
         })?;
-        let (reply, _) = self.exchange(StatementSink::warm(&mut Ignore)).await?;
-        reply.check()
+        let mut ignore = Ignore;
+        let mut sink = WarmSink::new(&mut ignore);
+        let progress = self.exchange(&mut sink).await?;
+        self.end_exchange(progress, sink.reply)?.check()
     }
 
     /// Sends what is queued before the next statement now, for an operation that can't go in
@@ -380,17 +414,11 @@ impl Connection {
         }
     }
 
-    /// Waits until the replies are in.
+    /// Waits until the replies are in, or the sink pauses.
     #[inline]
-    pub(super) async fn exchange<C: Collector>(
-        &mut self,
-        mut sink: StatementSink<'_, C>,
-    ) -> Result<(Reply, Option<Learnt>)> {
+    pub(super) async fn exchange<S: Sink>(&mut self, sink: &mut S) -> Result<Progress> {
         let link = &mut *self.link;
-        let progress = poll_fn(|cx| link.poll_exchange(cx, &mut sink, Until::Idle)).await?;
-        let (reply, learnt) = sink.into_parts();
-        let reply = self.end_exchange(progress, reply)?;
-        Ok((reply, learnt))
+        poll_fn(|cx| link.poll_exchange(cx, sink, Until::Idle)).await
     }
 
     /// The replies are in, or the sink paused for good.
@@ -436,7 +464,9 @@ impl Reply {
     #[inline]
     fn is_stale(&self) -> bool {
         match &self.error {
-            Some((Part::Statement(_), error)) if !self.bound => is_stale(error),
+            Some(error) if !self.bound && matches!(error.0, Part::Statement(_)) => {
+                is_stale(&error.1)
+            }
             _ => false,
         }
     }
@@ -444,7 +474,7 @@ impl Reply {
     /// Whether a type without a send function kept the server from answering in binary
     /// (`getTypeBinaryOutputInfo` in `lsyscache.c`; `array_send` for elements).
     fn lacks_binary_form(&self) -> bool {
-        self.error.as_ref().is_some_and(|(part, error)| {
+        self.error.as_deref().is_some_and(|(part, error)| {
             matches!(part, Part::Statement(_))
                 && error.sqlstate() == SqlState::UNDEFINED_FUNCTION
                 && error.routine().is_some_and(|routine| {

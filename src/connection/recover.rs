@@ -31,17 +31,25 @@ impl Connection {
     ///
     /// If the connection is closed, can't be brought to rest within the limit, or is in a
     /// failed transaction in which the server would refuse the statement.
-    #[inline]
     pub(super) async fn begin_operation(&mut self, sql: Option<&str>, limit: Limit) -> Result<()> {
         self.link.set_limit(limit);
         if !self.link.is_quiet() || !self.undo.is_empty() || self.cancelling.is_some() {
             self.link.start_clock();
-            self.recover().await?;
+            Box::pin(self.recover()).await?;
         }
         if self.link.core.transaction_status() == TransactionStatus::Failed {
             return self.check_failed(sql);
         }
         Ok(())
+    }
+
+    /// Whether a statement can be sent as things are.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.link.is_quiet()
+            && self.undo.is_empty()
+            && self.cancelling.is_none()
+            && self.link.core.transaction_status() != TransactionStatus::Failed
     }
 
     /// Brings the connection to rest: nothing owed, nothing half sent, nothing left to undo.
@@ -152,7 +160,7 @@ impl Connection {
         let link = &mut *self.link;
         poll_fn(|cx| link.poll_exchange(cx, &mut outcome, Until::Idle)).await?;
         if let Some((part, error)) = outcome.error {
-            let error = server_error(part, error)
+            let error = server_error((part, error))
                 .with_context("an abandoned transaction could not be rolled back");
             return Err(self.link.close(error));
         }

@@ -124,7 +124,7 @@ impl<S: Sink> Sink for Observed<'_, S> {
         self.sink.on_row_description(at, fields);
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_row(&mut self, at: At, row: RowBytes<'_>) -> ControlFlow<()> {
         self.sink.on_row(at, row)
     }

@@ -36,19 +36,24 @@ pub(crate) trait Collector {
     fn row(&mut self, row: RowBytes<'_>) -> Result<ControlFlow<()>>;
 }
 
-/// Hears one statement's replies.
-pub(crate) struct StatementSink<'a, C> {
-    collector: &'a mut C,
-    reply: Reply,
-    /// Given for a statement whose columns are learnt with its rows.
-    cold: Option<(&'a Catalog, Learnt)>,
+/// Hears the replies of a statement whose columns are known.
+pub(crate) struct WarmSink<'a, C> {
+    pub(crate) collector: &'a mut C,
+    pub(crate) reply: Reply,
+}
+
+/// Hears the replies of a statement that is described with this exchange.
+pub(crate) struct ColdSink<'a, C> {
+    warm: WarmSink<'a, C>,
+    catalog: &'a Catalog,
+    learnt: Learnt,
 }
 
 /// What the server answered to one statement.
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
     /// The first error, and the part of the flight it belongs to.
-    pub(crate) error: Option<(Part, ServerError)>,
+    pub(crate) error: Option<Box<(Part, ServerError)>>,
     /// What this side could not do with the rows.
     pub(crate) failure: Option<Error>,
     pub(crate) parsed: bool,
@@ -78,111 +83,48 @@ pub(crate) struct Learnt {
     pub(crate) held: Option<Vec<u8>>,
 }
 
-impl Learnt {
-    /// Whether both descriptions have come.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.columns.is_some()
+impl<'a, C> WarmSink<'a, C> {
+    #[inline]
+    pub(crate) fn new(collector: &'a mut C) -> Self {
+        Self {
+            collector,
+            reply: Reply::default(),
+        }
     }
 }
 
-impl<'a, C: Collector> StatementSink<'a, C> {
-    /// For a statement whose columns are known.
-    #[inline]
-    pub(crate) fn warm(collector: &'a mut C) -> Self {
+impl<'a, C> ColdSink<'a, C> {
+    pub(crate) fn new(collector: &'a mut C, catalog: &'a Catalog) -> Self {
         Self {
-            collector,
-            reply: Reply::default(),
-            cold: None,
+            warm: WarmSink::new(collector),
+            catalog,
+            learnt: Learnt::default(),
         }
     }
 
-    /// For a statement whose replies have begun to come.
-    #[inline]
-    pub(crate) fn resume(collector: &'a mut C, reply: Reply) -> Self {
-        Self {
-            collector,
-            reply,
-            cold: None,
-        }
-    }
-
-    /// For a statement that is described with this exchange.
-    pub(crate) fn cold(collector: &'a mut C, catalog: &'a Catalog) -> Self {
-        Self {
-            collector,
-            reply: Reply::default(),
-            cold: Some((catalog, Learnt::default())),
-        }
-    }
-
+    /// What the server answered, and what it said of the statement, if it said all.
     pub(crate) fn into_parts(self) -> (Reply, Option<Learnt>) {
-        (self.reply, self.cold.map(|(_, learnt)| learnt))
+        let is_whole = self.learnt.columns.is_some();
+        (self.warm.reply, is_whole.then_some(self.learnt))
     }
 }
 
-impl<C: Collector> Sink for StatementSink<'_, C> {
+impl<C: Collector> Sink for WarmSink<'_, C> {
     const SHARES_ROWS: bool = C::SHARES_ROWS;
-
-    fn on_parse_complete(&mut self, _: At) {
-        self.reply.parsed = true;
-    }
 
     #[inline]
     fn on_bind_complete(&mut self, _: At) {
         self.reply.bound = true;
     }
 
-    fn on_parameter_description(&mut self, _: At, parameters: ParameterDescription<'_>) {
-        if let Some((_, learnt)) = &mut self.cold {
-            learnt.parameters = parameters.oids().collect();
-        }
-    }
-
-    fn on_row_description(&mut self, _: At, fields: Option<RowDescription<'_>>) {
-        let Some((catalog, learnt)) = &mut self.cold else {
-            return;
-        };
-        let columns = columns_of(catalog, fields);
-        if columns
-            .iter()
-            .any(|column| !catalog.knows(column.ty().oid()))
-        {
-            learnt.held = Some(Vec::new());
-        } else if let Err(error) = self.collector.begin(&columns, &mut Plans::default()) {
-            self.reply.failure = Some(error);
-        }
-        learnt.columns = Some(columns);
-    }
-
-    #[inline]
+    #[inline(always)]
     fn on_row(&mut self, _: At, row: RowBytes<'_>) -> ControlFlow<()> {
         if self.reply.failure.is_some() {
             return ControlFlow::Continue(());
         }
-        if let Some((
-            _,
-            Learnt {
-                held: Some(held), ..
-            },
-        )) = &mut self.cold
-        {
-            // A body is shorter than the protocol's limit of 2³¹ bytes.
-            held.extend_from_slice(&(row.body().len() as u32).to_be_bytes());
-            held.extend_from_slice(row.body());
-            return ControlFlow::Continue(());
-        }
         match self.collector.row(row) {
             Ok(flow) => flow,
-            Err(error) => {
-                // After a malformed row nothing that follows can be trusted.
-                let stops = C::STOPS_AT_FAILURE || error.kind() == ErrorKind::Protocol;
-                self.reply.failure = Some(error);
-                if stops {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            }
+            Err(error) => self.reply.fail_locally(error, C::STOPS_AT_FAILURE),
         }
     }
 
@@ -200,20 +142,84 @@ impl<C: Collector> Sink for StatementSink<'_, C> {
     }
 }
 
+impl<C: Collector> Sink for ColdSink<'_, C> {
+    const SHARES_ROWS: bool = C::SHARES_ROWS;
+
+    fn on_parse_complete(&mut self, _: At) {
+        self.warm.reply.parsed = true;
+    }
+
+    fn on_bind_complete(&mut self, at: At) {
+        self.warm.on_bind_complete(at);
+    }
+
+    fn on_parameter_description(&mut self, _: At, parameters: ParameterDescription<'_>) {
+        self.learnt.parameters = parameters.oids().collect();
+    }
+
+    fn on_row_description(&mut self, _: At, fields: Option<RowDescription<'_>>) {
+        let columns = columns_of(self.catalog, fields);
+        if columns
+            .iter()
+            .any(|column| !self.catalog.knows(column.ty().oid()))
+        {
+            self.learnt.held = Some(Vec::new());
+        } else if let Err(error) = self.warm.collector.begin(&columns, &mut Plans::default()) {
+            self.warm.reply.failure = Some(error);
+        }
+        self.learnt.columns = Some(columns);
+    }
+
+    fn on_row(&mut self, at: At, row: RowBytes<'_>) -> ControlFlow<()> {
+        let Some(held) = &mut self.learnt.held else {
+            return self.warm.on_row(at, row);
+        };
+        // A body is shorter than the protocol's limit of 2³¹ bytes.
+        held.extend_from_slice(&(row.body().len() as u32).to_be_bytes());
+        held.extend_from_slice(row.body());
+        ControlFlow::Continue(())
+    }
+
+    fn on_complete(&mut self, at: At, command: CommandComplete<'_>) {
+        self.warm.on_complete(at, command);
+    }
+
+    fn on_suspended(&mut self, at: At) {
+        self.warm.on_suspended(at);
+    }
+
+    fn on_error(&mut self, at: At, error: ServerError) {
+        self.warm.on_error(at, error);
+    }
+}
+
 impl Reply {
+    /// A row can't be read: the rest is passed over, unless `stops`.
+    #[cold]
+    fn fail_locally(&mut self, error: Error, stops: bool) -> ControlFlow<()> {
+        // After a malformed row nothing that follows can be trusted.
+        let stops = stops || error.kind() == ErrorKind::Protocol;
+        self.failure = Some(error);
+        if stops {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
     #[inline]
     pub(crate) fn complete(&mut self, command: CommandComplete<'_>) {
         self.rows = command.rows();
-        self.command = match command.tag {
-            "COMMIT" => Command::Commit,
-            "ROLLBACK" => Command::Rollback,
-            _ => Command::Other,
-        };
+        if command.is("COMMIT") {
+            self.command = Command::Commit;
+        } else if command.is("ROLLBACK") {
+            self.command = Command::Rollback;
+        }
     }
 
     pub(crate) fn fail(&mut self, part: Part, error: ServerError) {
         if self.error.is_none() {
-            self.error = Some((part, error));
+            self.error = Some(Box::new((part, error)));
         }
     }
 
@@ -226,9 +232,8 @@ impl Reply {
     pub(crate) fn check(self) -> Result<Self> {
         match self {
             Self {
-                error: Some((part, error)),
-                ..
-            } => Err(server_error(part, error)),
+                error: Some(error), ..
+            } => Err(server_error(*error)),
             Self {
                 failure: Some(failure),
                 ..
@@ -239,7 +244,7 @@ impl Reply {
 }
 
 /// The error of a part of a flight.
-pub(crate) fn server_error(part: Part, error: ServerError) -> Error {
+pub(crate) fn server_error((part, error): (Part, ServerError)) -> Error {
     let error = Error::server(error);
     match part {
         Part::Prefix(_) => error
@@ -287,7 +292,7 @@ impl Collector for Ignore {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn row(&mut self, _: RowBytes<'_>) -> Result<ControlFlow<()>> {
         Ok(ControlFlow::Continue(()))
     }
@@ -307,7 +312,7 @@ impl Reading {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn read<T: for<'r> FromRow<'r>>(&self, row: RowBytes<'_>) -> Result<T> {
         T::from_row(RowRef::new(&self.columns, row)?, &self.plan)
     }
@@ -336,7 +341,7 @@ impl<T: for<'r> FromRow<'r>> Collector for All<T> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn row(&mut self, row: RowBytes<'_>) -> Result<ControlFlow<()>> {
         let Some(reading) = &self.reading else {
             return Err(row_without_columns());
@@ -384,7 +389,7 @@ impl<T: for<'r> FromRow<'r>> Collector for One<T> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn row(&mut self, row: RowBytes<'_>) -> Result<ControlFlow<()>> {
         let Some(reading) = &self.reading else {
             return Err(row_without_columns());
@@ -425,7 +430,7 @@ impl<T: for<'r> FromRow<'r>> Collector for Batch<T> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn row(&mut self, row: RowBytes<'_>) -> Result<ControlFlow<()>> {
         let Some(reading) = &self.reading else {
             return Err(row_without_columns());
@@ -464,7 +469,7 @@ impl<F: FnMut(RowRef<'_>) -> Result<ControlFlow<()>>> Collector for Visit<F> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn row(&mut self, row: RowBytes<'_>) -> Result<ControlFlow<()>> {
         let Some(columns) = &self.columns else {
             return Err(row_without_columns());

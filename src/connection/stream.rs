@@ -9,7 +9,7 @@ use futures_core::Stream;
 
 use super::Connection;
 use super::link::Until;
-use super::sinks::{Batch, Reply, StatementSink};
+use super::sinks::{Batch, Reply, WarmSink};
 use super::timer::Limit;
 use crate::error::Result;
 use crate::params::Params;
@@ -98,12 +98,16 @@ impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
             if self.is_over {
                 return Poll::Ready(self.take_error().map(Err));
             }
-            let mut sink = StatementSink::resume(&mut self.batch, std::mem::take(&mut self.reply));
+            let reply = std::mem::take(&mut self.reply);
+            let mut sink = WarmSink {
+                collector: &mut self.batch,
+                reply,
+            };
             let polled = self
                 .connection
                 .link
                 .poll_exchange(cx, &mut sink, Until::Idle);
-            (self.reply, _) = sink.into_parts();
+            self.reply = sink.reply;
             match polled {
                 Poll::Pending if self.batch.rows.is_empty() => return Poll::Pending,
                 Poll::Pending => {}

@@ -8,7 +8,7 @@ use super::transition::{Edge, Stage, edge};
 use super::unit::Unit;
 use crate::buffer::{ReadBuffer, WriteBuffer};
 use crate::error::{Error, ErrorKind, Result, ServerError, Severity};
-use crate::wire::{Frame, Split, TransactionStatus, backend, frontend, split, tag};
+use crate::wire::{Frame, Split, TransactionStatus, backend, frontend, split, split_row, tag};
 
 /// The size from which a row is lifted out of the read buffer, for a sink that keeps rows,
 /// instead of being copied, in bytes.
@@ -95,7 +95,7 @@ impl Core {
     }
 
     /// How many flights are not over.
-    pub fn flights(&self) -> usize {
+    pub fn flights(&self) -> u64 {
         self.queue.flights()
     }
 
@@ -120,11 +120,6 @@ impl Core {
     /// As [`start_unit`](Self::start_unit); or the text contains NUL or is too long.
     pub fn start_query(&mut self, out: &mut WriteBuffer, sql: &str) -> Result<u64> {
         self.start_unit(out)?.query(sql)
-    }
-
-    /// Nobody waits for `flight` any more: its replies are read and dropped.
-    pub fn discard(&mut self, flight: u64) {
-        self.queue.discard(flight);
     }
 
     /// Nobody waits for anything that is owed so far.
@@ -314,21 +309,20 @@ impl Core {
         let at = self.queue.at(entry);
         let wanted = !self.queue.is_front_discarded() && !matches!(at.part, Part::Prefix(_));
         let filled = input.filled();
-        let mut offset = 0;
-        let flow = loop {
-            let Split::Frame(frame) = split(&filled[offset..])? else {
-                break ControlFlow::Continue(());
-            };
-            let lifted = S::SHARES_ROWS && frame.body.len() >= SHARED_ROW_THRESHOLD;
-            if frame.tag != tag::DATA_ROW || lifted {
-                break ControlFlow::Continue(());
+        let mut rest = filled;
+        let mut flow = ControlFlow::Continue(());
+        while let Some((row, behind)) = split_row(rest) {
+            if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
+                break;
             }
-            offset += frame.total_len();
-            if wanted && sink.on_row(at, RowBytes::borrowed(frame.body)).is_break() {
-                break ControlFlow::Break(());
+            rest = behind;
+            if wanted && sink.on_row(at, RowBytes::borrowed(row)).is_break() {
+                flow = ControlFlow::Break(());
+                break;
             }
-        };
-        input.consume(offset);
+        }
+        let handled = filled.len() - rest.len();
+        input.consume(handled);
         Ok(flow)
     }
 

@@ -9,13 +9,16 @@ use super::transition::{Stage, Stages};
 ///
 /// Invariants: the flights' entries lie one behind the other, the front flight's first; each
 /// flight but an open last one ends in exactly one entry that awaits a ReadyForQuery; a
-/// flight is in `flights` while any of its entries is owed or while it is open.
+/// flight counts while any of its entries is owed or while it is open.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: VecDeque<Entry>,
-    flights: VecDeque<Flight>,
     /// The number of the front flight, or of the next one where there is none.
     front_flight: u64,
+    /// The number that the next flight gets.
+    next_flight: u64,
+    /// Nobody waits for the flights below this number.
+    discarded_below: u64,
 }
 
 /// The replies to the messages of one statement.
@@ -36,35 +39,31 @@ pub(super) enum Role {
     Statement,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Flight {
-    discarded: bool,
-}
-
 /// A place in the queue to go back to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueueMark {
     entries: usize,
-    flights: usize,
+    next_flight: u64,
 }
 
 impl Queue {
     /// Whether nothing is owed.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.flights.is_empty()
+        self.front_flight == self.next_flight
     }
 
     /// How many flights are not over.
-    pub(super) fn flights(&self) -> usize {
-        self.flights.len()
+    pub(super) fn flights(&self) -> u64 {
+        self.next_flight - self.front_flight
     }
 
     /// Starts a flight and returns its number.
     #[inline]
     pub(super) fn begin_flight(&mut self) -> u64 {
-        self.flights.push_back(Flight { discarded: false });
-        self.front_flight + self.flights.len() as u64 - 1
+        let flight = self.next_flight;
+        self.next_flight += 1;
+        flight
     }
 
     /// Adds an entry to the last flight.
@@ -103,7 +102,7 @@ impl Queue {
     /// Whether the caller of the front flight has gone.
     #[inline]
     pub(super) fn is_front_discarded(&self) -> bool {
-        self.flights.front().is_some_and(|flight| flight.discarded)
+        self.front_flight < self.discarded_below
     }
 
     /// Where the front entry belongs.
@@ -147,7 +146,7 @@ impl Queue {
     /// The front flight is over.
     #[inline]
     pub(super) fn finish_flight(&mut self) {
-        if self.flights.pop_front().is_some() {
+        if self.front_flight < self.next_flight {
             self.front_flight += 1;
         }
     }
@@ -160,40 +159,27 @@ impl Queue {
 
     /// Nobody waits for any of the flights any more.
     pub(super) fn discard_all(&mut self) {
-        for flight in &mut self.flights {
-            flight.discarded = true;
-        }
-    }
-
-    /// Nobody waits for this flight any more.
-    pub(super) fn discard(&mut self, flight: u64) {
-        let index = flight
-            .checked_sub(self.front_flight)
-            .and_then(|index| usize::try_from(index).ok());
-        if let Some(flight) = index.and_then(|index| self.flights.get_mut(index)) {
-            flight.discarded = true;
-        }
+        self.discarded_below = self.next_flight;
     }
 
     #[inline]
     pub(super) fn mark(&self) -> QueueMark {
         QueueMark {
             entries: self.entries.len(),
-            flights: self.flights.len(),
+            next_flight: self.next_flight,
         }
     }
 
     /// Forgets what was added after `mark`; nothing may have been served since.
     pub(super) fn truncate(&mut self, mark: QueueMark) {
         self.entries.truncate(mark.entries);
-        self.flights.truncate(mark.flights);
+        self.next_flight = mark.next_flight;
     }
 
     /// Gives memory back that an unusually long pipeline took.
     pub(super) fn shrink(&mut self) {
         if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES {
             self.entries.shrink_to(KEPT_ENTRIES);
-            self.flights.shrink_to(KEPT_ENTRIES);
         }
     }
 }

@@ -89,7 +89,7 @@ impl<'a> Unit<'a> {
 
     pub(super) fn resume(core: &'a mut Core, out: &'a mut WriteBuffer) -> Self {
         let (mark, queue_mark) = (out.mark(), core.queue.mark());
-        let flight = core.queue.front_flight() + core.queue.flights() as u64 - 1;
+        let flight = core.queue.front_flight() + core.queue.flights() - 1;
         Self {
             core,
             out,

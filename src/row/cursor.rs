@@ -34,7 +34,7 @@ impl<'r> RowRef<'r> {
     /// # Errors
     ///
     /// If the row hasn't as many columns as were described.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(columns: &'r Columns, bytes: RowBytes<'r>) -> Result<Self> {
         match bytes.body() {
             [high, low, values @ ..]
@@ -107,7 +107,7 @@ impl<'r> RowRef<'r> {
     }
 
     /// Reads the values in their order.
-    #[inline]
+    #[inline(always)]
     pub fn cursor(&self) -> RowCursor<'r> {
         RowCursor {
             columns: self.columns.iter(),
@@ -148,7 +148,7 @@ impl<'r> RowCursor<'r> {
     /// # Errors
     ///
     /// If the value can't be read into `T`, or the row is malformed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read<T: Decode<'r>>(&mut self) -> Result<T> {
         let (column, bytes) = self.take()?;
         decode(column, bytes)
@@ -183,7 +183,7 @@ impl<'r> RowCursor<'r> {
     }
 
     /// The next column and its bytes, `None` for NULL.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self) -> Result<(&'r Column, Option<&'r [u8]>)> {
         let Some(column) = self.columns.next() else {
             return Err(no_more_columns());
@@ -212,7 +212,7 @@ impl<'r> RowCursor<'r> {
     /// # Errors
     ///
     /// If it doesn't.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish(mut self) -> Result<()> {
         while !self.columns.as_slice().is_empty() {
             self.skip()?;
@@ -247,7 +247,7 @@ pub(crate) fn check_type<'r, T: Decode<'r>>(column: &Column) -> Result<()> {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn decode<'r, T: Decode<'r>>(column: &Column, bytes: Option<&'r [u8]>) -> Result<T> {
     let value = match bytes {
         Some(bytes) => T::decode(RawValue::new(bytes, &column.ty, column.format)),

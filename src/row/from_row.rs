@@ -58,7 +58,7 @@ impl<'r, T: Decode<'r> + Scalar> FromRow<'r> for T {
         plan.finish_positional()
     }
 
-    #[inline]
+    #[inline(always)]
     fn from_row(row: RowRef<'r>, _: &Plan) -> Result<Self> {
         let mut cursor = row.cursor();
         let value = cursor.read()?;
@@ -77,7 +77,7 @@ macro_rules! tuples {
                 plan.finish_positional()
             }
 
-            #[inline]
+            #[inline(always)]
             fn from_row(row: RowRef<'r>, _: &Plan) -> Result<Self> {
                 let mut cursor = row.cursor();
                 let values = ($(cursor.read::<$name>()?,)+);

@@ -59,6 +59,21 @@ pub fn split(input: &[u8]) -> Result<Split<'_>> {
     }
 }
 
+/// The body of the DataRow at the front of `input`, and what is behind it; `None` for any
+/// other message and for an incomplete one.
+///
+/// For the loop over rows: [`split`] says the rest.
+#[inline]
+pub fn split_row(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&[tag, a, b, c, d], rest) = input.split_first_chunk::<HEADER>()?;
+    let length = u32::from_be_bytes([a, b, c, d]);
+    if tag != tag::DATA_ROW || length < LENGTHS[usize::from(tag::DATA_ROW)].least {
+        return None;
+    }
+    // A length above the protocol's limit is one that has not arrived.
+    rest.split_at_checked(length as usize - LENGTH_FIELD)
+}
+
 #[cold]
 fn incomplete_header(input: &[u8]) -> Result<Split<'_>> {
     match input.first() {

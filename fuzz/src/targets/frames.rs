@@ -108,9 +108,9 @@ fn read(tag: u8, body: &[u8]) -> Result<()> {
         }
         tag::COMMAND_COMPLETE => {
             let it = CommandComplete::parse(body)?;
-            assert!(it.tag.starts_with(it.command()));
-            assert!(it.rows() == 0 || it.tag.ends_with(&it.rows().to_string()));
-            put_string(&mut out, it.tag.as_bytes());
+            assert!(it.tag().starts_with(it.command()));
+            assert!(it.rows() == 0 || it.tag().ends_with(|c: char| c.is_ascii_digit()));
+            put_string(&mut out, it.tag().as_bytes());
         }
         tag::COPY_IN_RESPONSE | tag::COPY_OUT_RESPONSE | tag::COPY_BOTH_RESPONSE => {
             let it = CopyResponse::parse(body)?;

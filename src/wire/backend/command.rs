@@ -1,13 +1,13 @@
 //! How a command ends, and how a COPY begins.
 
-use crate::error::Result;
-use crate::wire::reader::{Reader, ends_early, invalid};
+use crate::error::{Error, Result};
+use crate::wire::reader::{Reader, ends_early, invalid, left_over};
 
 /// A command is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandComplete<'a> {
-    /// What was done: `SELECT 5`, `INSERT 0 1`, `CREATE TABLE`.
-    pub tag: &'a str,
+    /// ASCII without NUL.
+    tag: &'a [u8],
 }
 
 impl<'a> CommandComplete<'a> {
@@ -15,46 +15,61 @@ impl<'a> CommandComplete<'a> {
     ///
     /// # Errors
     ///
-    /// A body that ends early or goes on, or a tag that isn't UTF-8: the server makes tags
-    /// of ASCII words and digits (`cmdtaglist.h`), in every encoding.
+    /// A body that ends early or goes on, or a tag that isn't ASCII: the server makes tags of
+    /// ASCII words and digits (`cmdtaglist.h`), in every encoding.
+    #[inline]
     pub fn parse(body: &'a [u8]) -> Result<Self> {
-        const MESSAGE: &str = "CommandComplete";
-        let mut reader = Reader::new(body);
-        let tag = reader
-            .string()
-            .ok_or_else(|| ends_early(MESSAGE, "the command tag"))?;
-        let tag = std::str::from_utf8(tag).map_err(|error| {
-            invalid(MESSAGE, "the command tag", "other than ASCII").with_source(error)
-        })?;
-        reader.finish(MESSAGE)?;
-        Ok(Self { tag })
+        match body.split_last() {
+            Some((0, tag)) if tag.iter().all(|byte| (1..0x80).contains(byte)) => Ok(Self { tag }),
+            _ => Err(malformed(body)),
+        }
+    }
+
+    /// What was done: `SELECT 5`, `INSERT 0 1`, `CREATE TABLE`.
+    pub fn tag(&self) -> &'a str {
+        std::str::from_utf8(self.tag).unwrap_or_default()
+    }
+
+    /// Whether the tag is `tag`.
+    #[inline]
+    pub fn is(&self, tag: &str) -> bool {
+        self.tag == tag.as_bytes()
     }
 
     /// The first word of the tag: `SELECT`, `INSERT`, `CREATE`.
     pub fn command(&self) -> &'a str {
-        self.tag.split(' ').next().unwrap_or(self.tag)
+        let tag = self.tag();
+        tag.split(' ').next().unwrap_or(tag)
     }
 
-    /// How many rows the command returned, changed, moved over or copied, for those commands
-    /// that say so; 0 for the others.
+    /// How many rows the command returned, changed, moved over or copied: the number behind
+    /// the tag's last space; 0 for the commands that don't say.
+    #[inline]
     pub fn rows(&self) -> u64 {
-        match self.command() {
-            "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "FETCH" | "MOVE" | "COPY" => {
-                trailing_number(self.tag).unwrap_or(0)
+        let (mut rows, mut scale) = (0_u64, Some(1_u64));
+        for &byte in self.tag.iter().rev() {
+            match (byte, scale) {
+                (b'0'..=b'9', Some(factor)) => {
+                    rows = rows.saturating_add(u64::from(byte - b'0').saturating_mul(factor));
+                    scale = factor.checked_mul(10);
+                }
+                (b' ', _) => return rows,
+                // No command tag has more digits, or ends in them without a space before.
+                _ => return 0,
             }
-            _ => 0,
         }
+        0
     }
 }
 
-/// The number behind the last space.
-fn trailing_number(tag: &str) -> Option<u64> {
-    let (_, number) = tag.rsplit_once(' ')?;
-    // `parse` would take a sign.
-    number
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| number.parse().ok())?
+#[cold]
+fn malformed(body: &[u8]) -> Error {
+    const MESSAGE: &str = "CommandComplete";
+    match body.iter().position(|&byte| byte == 0) {
+        None => ends_early(MESSAGE, "the command tag"),
+        Some(end) if end + 1 < body.len() => left_over(MESSAGE, body.len() - end - 1),
+        Some(_) => invalid(MESSAGE, "the command tag", "other than ASCII"),
+    }
 }
 
 /// A COPY begins: CopyInResponse, CopyOutResponse or CopyBothResponse.

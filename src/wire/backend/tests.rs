@@ -36,7 +36,7 @@ fn read(tag: u8, body: &[u8]) -> Result<String> {
             write!(
                 out,
                 "{} {} {}",
-                complete.tag,
+                complete.tag(),
                 complete.command(),
                 complete.rows()
             )
@@ -551,7 +551,8 @@ fn command_tags_say_how_many_rows() {
         ("SELECT 18446744073709551616", "SELECT", 0),
         ("VACUUM 5", "VACUUM", 0),
     ] {
-        let complete = CommandComplete { tag };
+        let body = [tag.as_bytes(), b"\0"].concat();
+        let complete = CommandComplete::parse(&body).unwrap();
         assert_eq!(
             (complete.command(), complete.rows()),
             (command, rows),

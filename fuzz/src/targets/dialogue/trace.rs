@@ -149,7 +149,7 @@ impl<const SHARES: bool> Sink for Trace<'_, SHARES> {
 
     fn on_complete(&mut self, at: At, command: CommandComplete<'_>) {
         self.success(6, at);
-        self.events.add_bytes(command.tag.as_bytes());
+        self.events.add_bytes(command.tag().as_bytes());
         self.events.add(command.rows());
     }
 
