@@ -122,6 +122,11 @@ impl Core {
         self.start_unit(out)?.query(sql)
     }
 
+    /// Nobody waits for `flight` any more: its replies are read and dropped.
+    pub fn discard(&mut self, flight: u64) {
+        self.queue.discard(flight);
+    }
+
     /// Nobody waits for anything that is owed so far.
     pub fn discard_all(&mut self) {
         self.queue.discard_all();

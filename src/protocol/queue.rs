@@ -19,6 +19,8 @@ pub(super) struct Queue {
     next_flight: u64,
     /// Nobody waits for the flights below this number.
     discarded_below: u64,
+    /// Nor for these, among the flights above it.
+    discarded: Vec<u64>,
 }
 
 /// The replies to the messages of one statement.
@@ -103,6 +105,7 @@ impl Queue {
     #[inline]
     pub(super) fn is_front_discarded(&self) -> bool {
         self.front_flight < self.discarded_below
+            || (!self.discarded.is_empty() && self.discarded.contains(&self.front_flight))
     }
 
     /// Where the front entry belongs.
@@ -147,6 +150,7 @@ impl Queue {
     #[inline]
     pub(super) fn finish_flight(&mut self) {
         if self.front_flight < self.next_flight {
+            self.discarded.retain(|flight| *flight != self.front_flight);
             self.front_flight += 1;
         }
     }
@@ -160,6 +164,14 @@ impl Queue {
     /// Nobody waits for any of the flights any more.
     pub(super) fn discard_all(&mut self) {
         self.discarded_below = self.next_flight;
+        self.discarded.clear();
+    }
+
+    /// Nobody waits for this flight any more.
+    pub(super) fn discard(&mut self, flight: u64) {
+        if (self.front_flight..self.next_flight).contains(&flight) {
+            self.discarded.push(flight);
+        }
     }
 
     #[inline]
@@ -174,6 +186,7 @@ impl Queue {
     pub(super) fn truncate(&mut self, mark: QueueMark) {
         self.entries.truncate(mark.entries);
         self.next_flight = mark.next_flight;
+        self.discarded.retain(|flight| *flight < mark.next_flight);
     }
 
     /// Gives memory back that an unusually long pipeline took.
