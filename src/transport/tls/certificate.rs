@@ -6,19 +6,23 @@ use super::der::{self, Der};
 /// The fields of a certificate, where they lie.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Certificate<'a> {
-    /// The contents of the number.
-    pub(super) serial: &'a [u8],
+    /// What is signed, with its tag.
+    pub(super) signed: &'a [u8],
+    /// Whether it is of version 1, which has no extensions.
+    pub(super) is_version_1: bool,
     /// The contents of the issuer's name.
     pub(super) issuer: &'a [u8],
     /// The first and the last second in which it is valid, counted from 1970.
     pub(super) validity: (i64, i64),
     /// The contents of the owner's name.
-    subject: &'a [u8],
+    pub(super) subject: &'a [u8],
     /// SubjectPublicKeyInfo, with its tag.
     pub(super) public_key: &'a [u8],
     extensions: &'a [u8],
     /// How it is signed: the contents of the AlgorithmIdentifier.
     pub(super) signature_algorithm: &'a [u8],
+    /// The contents of the signature.
+    pub(super) signature: &'a [u8],
 }
 
 /// A name that the certificate is for.
@@ -35,13 +39,17 @@ impl<'a> Certificate<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut outer = Der::new(bytes);
         let mut certificate = Der::new(outer.expect(der::SEQUENCE)?);
-        let mut signed = Der::new(certificate.expect(der::SEQUENCE)?);
+        let whole = certificate.expect_whole(der::SEQUENCE)?;
         let signature_algorithm = certificate.expect(der::SEQUENCE)?;
-        certificate.expect(der::BIT_STRING)?;
+        // The count of bits that don't belong to the last byte comes first: none.
+        let signature = certificate.expect(der::BIT_STRING)?.strip_prefix(&[0])?;
 
-        signed.optional(der::structure(0))?;
-        let serial = signed.expect(der::INTEGER)?;
-        signed.expect(der::SEQUENCE)?;
+        let mut signed = Der::new(Der::new(whole).expect(der::SEQUENCE)?);
+        let version = signed.optional(der::structure(0))?;
+        signed.expect(der::INTEGER)?;
+        if signed.expect(der::SEQUENCE)? != signature_algorithm {
+            return None;
+        }
         let issuer = signed.expect(der::SEQUENCE)?;
         let mut validity = Der::new(signed.expect(der::SEQUENCE)?);
         let validity = (time(&mut validity)?, time(&mut validity)?);
@@ -53,15 +61,21 @@ impl<'a> Certificate<'a> {
             Some(extensions) => Der::new(extensions).expect(der::SEQUENCE)?,
             None => &[],
         };
+        let is_version_1 = version.is_none();
+        if is_version_1 && !extensions.is_empty() {
+            return None;
+        }
         let complete = outer.is_empty() && certificate.is_empty() && signed.is_empty();
         complete.then_some(Self {
-            serial,
+            signed: whole,
+            is_version_1,
             issuer,
             validity,
             subject,
             public_key,
             extensions,
             signature_algorithm,
+            signature,
         })
     }
 
@@ -78,6 +92,30 @@ impl<'a> Certificate<'a> {
             }
         }
         Some(None)
+    }
+
+    /// Whether it may sign others, by OpenSSL's rules (`check_ca`). A server's own
+    /// certificate that is trusted must not make it an authority for other names.
+    pub(super) fn is_authority(&self) -> bool {
+        let (Some(usage), Some(constraints)) =
+            (self.extension(KEY_USAGE), self.extension(BASIC_CONSTRAINTS))
+        else {
+            return false;
+        };
+        let signs_others = usage.map(|usage| {
+            let bits = Der::new(usage).expect(der::BIT_STRING);
+            matches!(bits, Some([_, first, ..]) if first & KEY_CERT_SIGN != 0)
+        });
+        let is_authority = constraints.map(|constraints| {
+            let fields = Der::new(constraints).expect(der::SEQUENCE);
+            fields.and_then(|fields| Der::new(fields).expect(der::BOOLEAN)) == Some(&[0xff])
+        });
+        match (signs_others, is_authority) {
+            (Some(false), _) => false,
+            (_, Some(is_authority)) => is_authority,
+            (Some(true), None) => true,
+            (None, None) => self.is_version_1 && self.subject == self.issuer,
+        }
     }
 
     /// The names of the extension subjectAltName. `None` if it is malformed.
@@ -169,6 +207,15 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 /// 2.5.4.3
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
+/// 2.5.29.15
+const KEY_USAGE: u8 = 15;
+
+/// The bit keyCertSign in the first byte of the key usage.
+const KEY_CERT_SIGN: u8 = 0x04;
+
+/// 2.5.29.19
+const BASIC_CONSTRAINTS: u8 = 19;
+
 /// 2.5.29.17
 const SUBJECT_ALTERNATIVE_NAME: u8 = 17;
 
@@ -180,6 +227,8 @@ const IP_ADDRESS: u8 = der::value(7);
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{BasicConstraints, IsCa, KeyPair, KeyUsagePurpose};
+
     use super::*;
     use crate::transport::tls::fixtures;
 
@@ -253,6 +302,36 @@ mod tests {
         assert_eq!(certificate.alternative_names(), Some(Vec::new()));
     }
 
+    #[test]
+    fn authorities_are_told_from_servers() {
+        use rcgen::KeyUsagePurpose::{CrlSign, DigitalSignature, KeyCertSign};
+        let check = |is_ca: IsCa, usages: &[KeyUsagePurpose], expected| {
+            let mut parameters = fixtures::parameters(&["db"], None);
+            parameters.is_ca = is_ca;
+            parameters.key_usages = usages.to_vec();
+            let certificate = parameters
+                .self_signed(&KeyPair::generate().unwrap())
+                .unwrap();
+            let certificate = Certificate::parse(certificate.der()).unwrap();
+            assert_eq!(certificate.is_authority(), expected, "{parameters:?}");
+        };
+        let authority = || IsCa::Ca(BasicConstraints::Unconstrained);
+        check(authority(), &[], true);
+        check(
+            IsCa::Ca(BasicConstraints::Constrained(0)),
+            &[KeyCertSign],
+            true,
+        );
+        check(authority(), &[DigitalSignature, CrlSign], false);
+        check(IsCa::ExplicitNoCa, &[], false);
+        check(IsCa::ExplicitNoCa, &[KeyCertSign], false);
+        check(IsCa::NoCa, &[], false);
+        check(IsCa::NoCa, &[DigitalSignature], false);
+        check(IsCa::NoCa, &[DigitalSignature, KeyCertSign], true);
+        let version_1 = fixtures::version_1(&fixtures::certificate(&[], Some("db")));
+        assert!(Certificate::parse(&version_1).unwrap().is_authority());
+    }
+
     /// Any prefix, and any byte replaced: fields or `None`, and everything that is asked of
     /// them too.
     #[test]
@@ -262,6 +341,7 @@ mod tests {
             if let Some(certificate) = Certificate::parse(bytes) {
                 let _ = certificate.alternative_names();
                 let _ = certificate.common_name();
+                let _ = certificate.is_authority();
                 let _ = certificate.extension(NAME_CONSTRAINTS);
                 let _ = super::super::end_point::hash(bytes);
                 return true;

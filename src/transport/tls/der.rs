@@ -15,6 +15,12 @@ impl<'a> Der<'a> {
         self.rest.is_empty()
     }
 
+    /// What has not been read yet.
+    #[cfg(test)]
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The next element: its tag and its contents.
     pub(super) fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (tag, header, length) = self.header()?;

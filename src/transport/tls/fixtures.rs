@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
     IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber, SignatureAlgorithm,
-    date_time_ymd,
+    SigningKey as _, date_time_ymd,
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
@@ -51,14 +51,19 @@ pub(super) fn signed_by(algorithm: &'static SignatureAlgorithm) -> Vec<u8> {
 /// The certificate as if it were signed by the algorithm with another object identifier.
 pub(super) fn with_signature_algorithm(certificate: &[u8], identifier: &[u8]) -> Vec<u8> {
     let mut outer = Der::new(Der::new(certificate).expect(der::SEQUENCE).unwrap());
-    let signed = outer.expect_whole(der::SEQUENCE).unwrap();
+    let mut signed = Der::new(outer.expect(der::SEQUENCE).unwrap());
     outer.expect(der::SEQUENCE).unwrap();
     let signature = outer.expect_whole(der::BIT_STRING).unwrap();
     let algorithm = element(
         der::SEQUENCE,
         &[&element(der::OBJECT_IDENTIFIER, &[identifier])],
     );
-    element(der::SEQUENCE, &[signed, &algorithm, signature])
+    let version = signed.expect_whole(der::structure(0)).unwrap();
+    let serial = signed.expect_whole(der::INTEGER).unwrap();
+    signed.expect(der::SEQUENCE).unwrap();
+    let rest = signed.rest();
+    let signed = element(der::SEQUENCE, &[version, serial, &algorithm, rest]);
+    element(der::SEQUENCE, &[&signed, &algorithm, signature])
 }
 
 /// The certificate in version 1, which has no extensions. Its signature is then wrong.
@@ -74,6 +79,19 @@ pub(super) fn version_1(certificate: &[u8]) -> Vec<u8> {
     let signature = outer.expect_whole(der::BIT_STRING).unwrap();
     let signed = element(der::SEQUENCE, &fields);
     element(der::SEQUENCE, &[&signed, algorithm, signature])
+}
+
+/// The certificate with a signature of the authority's.
+pub(super) fn signed_anew(
+    certificate: &[u8],
+    authority: &CertifiedIssuer<'static, KeyPair>,
+) -> Vec<u8> {
+    let mut outer = Der::new(Der::new(certificate).expect(der::SEQUENCE).unwrap());
+    let signed = outer.expect_whole(der::SEQUENCE).unwrap();
+    let algorithm = outer.expect_whole(der::SEQUENCE).unwrap();
+    let signature = authority.key().sign(signed).unwrap();
+    let signature = element(der::BIT_STRING, &[&[0], &signature]);
+    element(der::SEQUENCE, &[signed, algorithm, &signature])
 }
 
 /// A certificate in PEM.

@@ -61,7 +61,8 @@ pub struct Trust {
     /// The authorities.
     pub roots: Roots,
     /// Certificate revocation lists in PEM, one after the other. If there are any, each
-    /// authority that the server's certificate goes back to must have a valid one.
+    /// authority that the server's certificate goes back to must have a valid one, and a
+    /// certificate that the server has signed itself is refused.
     pub revocation_lists: Vec<u8>,
 }
 
@@ -308,8 +309,8 @@ pub(super) fn explain(error: &rustls::Error) -> Error {
                          certificates"
                     }
                     Some(webpki::Error::UnsupportedCertVersion) => {
-                        "is of the old version 1; it is only trusted if it is itself among the \
-                         root certificates"
+                        "is of the old version 1; without revocation lists it is trusted if it \
+                         is itself among the root certificates, or the one that signed it"
                     }
                     _ => return certificate(&format!("is refused: {other}")),
                 })

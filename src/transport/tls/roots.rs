@@ -8,6 +8,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor};
 use webpki::{CertRevocationList, OwnedCertRevocationList, anchor_from_trusted_cert};
 
+use super::certificate::Certificate;
 use super::{Roots, Trust};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -15,9 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub(super) struct TrustStore {
     pub(super) anchors: Vec<TrustAnchor<'static>>,
-    /// Certificates that are trusted when the server itself presents them, as it does where
-    /// it has signed its own.
-    pub(super) pinned: Vec<CertificateDer<'static>>,
+    /// The certificates that the user chose. They are also trusted when the server itself
+    /// presents them, as it does where it has signed its own.
+    pub(super) chosen: Vec<CertificateDer<'static>>,
     pub(super) revocation_lists: Vec<CertRevocationList<'static>>,
 }
 
@@ -46,25 +47,25 @@ impl TrustStore {
         Ok(store)
     }
 
-    /// The certificates that the user chose. One that can't be an authority's is still
-    /// trusted as the server's own.
+    /// The certificates that the user chose. One that isn't an authority's is still trusted
+    /// as the server's own.
     fn from_pem(pem: &[u8]) -> Result<Self> {
-        let mut pinned = Vec::new();
+        let mut chosen = Vec::new();
         for certificate in sections::<CertificateDer<'_>>(pem) {
-            pinned.push(
+            chosen.push(
                 certificate
                     .map_err(|error| invalid("the root certificates are not valid PEM", error))?,
             );
         }
-        if pinned.is_empty() {
+        if chosen.is_empty() {
             return Err(Error::new(
                 ErrorKind::Config,
                 "there is no root certificate where one should be",
             ));
         }
         Ok(Self {
-            anchors: anchors(&pinned),
-            pinned,
+            anchors: anchors(&chosen),
+            chosen,
             revocation_lists: Vec::new(),
         })
     }
@@ -92,7 +93,7 @@ impl TrustStore {
     fn from_files(files: &[PathBuf]) -> Result<Self> {
         let mut store = Self {
             anchors: Vec::new(),
-            pinned: Vec::new(),
+            chosen: Vec::new(),
             revocation_lists: Vec::new(),
         };
         for pem in files.iter().filter_map(|file| fs::read(file).ok()) {
@@ -130,6 +131,9 @@ fn files_in(folder: PathBuf) -> Vec<PathBuf> {
 fn anchors(certificates: &[CertificateDer<'_>]) -> Vec<TrustAnchor<'static>> {
     certificates
         .iter()
+        .filter(|certificate| {
+            Certificate::parse(certificate).is_some_and(|certificate| certificate.is_authority())
+        })
         .filter_map(|certificate| anchor_from_trusted_cert(certificate).ok())
         .map(|anchor| anchor.to_owned())
         .collect()

@@ -8,7 +8,7 @@ use tokio_rustls::rustls::crypto::{
     WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key,
 };
 use tokio_rustls::rustls::pki_types::{
-    CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+    CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime,
 };
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, SignatureScheme,
@@ -46,9 +46,13 @@ impl ServerCertVerifier for Verifier {
         let Some(trust) = &self.trust else {
             return Ok(ServerCertVerified::assertion());
         };
-        let constrained = if trust.pinned.contains(end_entity) {
-            trust.verify_pinned(&certificate, now)?;
+        let is_simple = trust.revocation_lists.is_empty();
+        let constrained = if is_simple && trust.chosen.contains(end_entity) {
+            verify_validity(&certificate, now)?;
             false
+        } else if is_simple && certificate.is_version_1 {
+            verify_validity(&certificate, now)?;
+            self.verify_version_1(trust, &certificate)?
         } else {
             self.verify_chain(trust, end_entity, intermediates, now)?
         };
@@ -64,26 +68,21 @@ impl ServerCertVerifier for Verifier {
     }
 
     /// Several algorithms share one scheme here: the one counts that fits the key (RFC 5246,
-    /// section 7.4.1.4.1), and none verifies with a key that isn't its own.
+    /// section 7.4.1.4.1).
     fn verify_tls12_signature(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let key = parse(certificate)?.public_key.into();
-        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateError::BadEncoding)?;
         let (_, algorithms) = self
             .algorithms
             .mapping
             .iter()
             .find(|(scheme, _)| *scheme == signed.scheme)
             .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
-        let is_signed = algorithms.iter().any(|&algorithm| {
-            key.verify_signature(algorithm, message, signed.signature())
-                .is_ok()
-        });
-        if is_signed {
+        let key = parse(certificate)?.public_key;
+        if is_signed(key, algorithms.iter().copied(), message, signed.signature()) {
             Ok(HandshakeSignatureValid::assertion())
         } else {
             Err(CertificateError::BadSignature.into())
@@ -137,46 +136,71 @@ impl Verifier {
             )
             .map_err(refused)?;
         let is_constrained = |certificate: &CertificateDer<'_>| {
-            Certificate::parse(certificate)
-                .is_none_or(|authority| authority.extension(NAME_CONSTRAINTS) != Some(None))
+            Certificate::parse(certificate).is_none_or(|authority| is_constrained(&authority))
         };
         Ok(path.anchor().name_constraints.is_some() || intermediates.iter().any(is_constrained))
     }
+
+    /// A certificate of version 1, which `webpki` doesn't read, but which the commands of
+    /// the manual ("Creating Certificates") make with OpenSSL 3.0. An authority that the user
+    /// chose must have signed it, without others in between. Tells whether that authority is
+    /// limited to certain names.
+    fn verify_version_1(
+        &self,
+        trust: &TrustStore,
+        certificate: &Certificate<'_>,
+    ) -> Result<bool, Error> {
+        let algorithms = || {
+            self.algorithms.all.iter().copied().filter(|algorithm| {
+                *algorithm.signature_alg_id() == *certificate.signature_algorithm
+            })
+        };
+        let (signed, signature) = (certificate.signed, certificate.signature);
+        trust
+            .chosen
+            .iter()
+            .filter_map(|authority| Certificate::parse(authority))
+            .filter(|authority| authority.is_authority())
+            .filter(|authority| authority.subject == certificate.issuer)
+            .find(|authority| is_signed(authority.public_key, algorithms(), signed, signature))
+            .map(|authority| is_constrained(&authority))
+            .ok_or_else(|| refused(webpki::Error::UnsupportedCertVersion))
+    }
 }
 
-impl TrustStore {
-    /// What is to be checked of a certificate that is trusted as it is.
-    fn verify_pinned(&self, certificate: &Certificate<'_>, now: UnixTime) -> Result<(), Error> {
-        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let (not_before, not_after) = certificate.validity;
-        if seconds < not_before {
-            return Err(CertificateError::NotValidYet.into());
-        }
-        if seconds > not_after {
-            return Err(CertificateError::Expired.into());
-        }
-        if self.revocation_lists.is_empty() {
-            return Ok(());
-        }
-        let mut lists = self
-            .revocation_lists
-            .iter()
-            .filter(|list| list.issuer() == certificate.issuer)
-            .peekable();
-        if lists.peek().is_none() {
-            return Err(CertificateError::UnknownRevocationStatus.into());
-        }
-        for list in lists {
-            if list
-                .find_serial(certificate.serial)
-                .map_err(refused)?
-                .is_some()
-            {
-                return Err(CertificateError::Revoked.into());
-            }
-        }
+/// What is to be checked of a certificate that `webpki` doesn't check.
+fn verify_validity(certificate: &Certificate<'_>, now: UnixTime) -> Result<(), Error> {
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let (not_before, not_after) = certificate.validity;
+    if seconds < not_before {
+        Err(CertificateError::NotValidYet.into())
+    } else if seconds > not_after {
+        Err(CertificateError::Expired.into())
+    } else {
         Ok(())
     }
+}
+
+/// Whether an authority may only issue certain names.
+fn is_constrained(authority: &Certificate<'_>) -> bool {
+    authority.extension(NAME_CONSTRAINTS) != Some(None)
+}
+
+/// Whether the key, a SubjectPublicKeyInfo, has signed the message by one of the algorithms.
+/// None verifies anything with a key that isn't of its kind.
+fn is_signed(
+    key: &[u8],
+    algorithms: impl IntoIterator<Item = &'static dyn SignatureVerificationAlgorithm>,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let key = key.into();
+    let Ok(key) = RawPublicKeyEntity::try_from(&key) else {
+        return false;
+    };
+    algorithms
+        .into_iter()
+        .any(|algorithm| key.verify_signature(algorithm, message, signature).is_ok())
 }
 
 fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<Certificate<'a>, Error> {

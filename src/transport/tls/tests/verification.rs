@@ -243,24 +243,98 @@ async fn the_handshake_must_be_signed_by_the_key_of_the_certificate() {
 }
 
 #[tokio::test]
-async fn certificates_of_version_1_are_trusted_only_as_they_are() {
-    let key = KeyPair::generate().unwrap();
-    let parameters = fixtures::parameters(&[], Some("localhost"));
-    let version_3 = parameters.self_signed(&key).unwrap();
-    let certificate = fixtures::version_1(version_3.der());
-    let roots = fixtures::pem(&certificate);
-    let identity = Identity::of_key(&parameters, None, key).with_certificate(certificate);
-    for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
-        for (verification, expected) in [
-            (Verification::None, None),
-            (Verification::Full(trust(roots.clone())), None),
-            (
-                Verification::Authority(trust(fixtures::authority("Good").pem())),
-                Some("version 1"),
-            ),
-        ] {
+async fn certificates_of_version_1_are_trusted_as_they_are_or_from_their_authority() {
+    let good = fixtures::authority("Good");
+    let namesake = fixtures::authority("Good");
+    let other = fixtures::authority("Other");
+    let constrained = fixtures::authority_with("Constrained", |parameters| {
+        parameters.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("example.com".to_owned())],
+            excluded_subtrees: Vec::new(),
+        });
+    });
+    let server = fixtures::authority_with("Server", |parameters| parameters.is_ca = IsCa::NoCa);
+    let mut parameters = fixtures::parameters(&[], Some("localhost"));
+    let make = |parameters: &CertificateParams, authority: &CertifiedIssuer<'static, KeyPair>| {
+        let key = KeyPair::generate().unwrap();
+        let version_3 = parameters.signed_by(&key, authority).unwrap();
+        let certificate = fixtures::signed_anew(&fixtures::version_1(version_3.der()), authority);
+        let pem = fixtures::pem(&certificate);
+        let identity = Identity::of_key(parameters, None, key).with_certificate(certificate);
+        (identity, pem)
+    };
+    let (identity, pem) = make(&parameters, &good);
+    let (of_constrained, _) = make(&parameters, &constrained);
+    let (of_server, _) = make(&parameters, &server);
+    let list = fixtures::revocation_list(&good, &[], 2999);
+    parameters.not_after = date_time_ymd(2020, 1, 1);
+    let (expired, _) = make(&parameters, &good);
+    let with_list = Trust {
+        revocation_lists: list.into_bytes(),
+        ..trust(good.pem())
+    };
+    for (identity, verification, host, expected) in [
+        (&identity, Verification::None, "localhost", None),
+        (&identity, Verification::Full(trust(pem)), "localhost", None),
+        (
+            &identity,
+            Verification::Full(trust(good.pem())),
+            "localhost",
+            None,
+        ),
+        (
+            &identity,
+            Verification::Full(trust(good.pem())),
+            "db",
+            Some("is for"),
+        ),
+        (
+            &identity,
+            Verification::Authority(trust(good.pem())),
+            "db",
+            None,
+        ),
+        (
+            &identity,
+            Verification::Authority(trust(other.pem())),
+            "db",
+            Some("version 1"),
+        ),
+        (
+            &identity,
+            Verification::Authority(trust(namesake.pem())),
+            "db",
+            Some("version 1"),
+        ),
+        (
+            &identity,
+            Verification::Authority(with_list),
+            "db",
+            Some("version 1"),
+        ),
+        (
+            &of_constrained,
+            Verification::Full(trust(constrained.pem())),
+            "localhost",
+            Some("is for no host"),
+        ),
+        (
+            &of_server,
+            Verification::Authority(trust(server.pem())),
+            "localhost",
+            Some("version 1"),
+        ),
+        (
+            &expired,
+            Verification::Authority(trust(good.pem())),
+            "db",
+            Some("has expired"),
+        ),
+    ] {
+        for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
             let server = identity.careless_server(version);
-            let result = connect(server, &options(verification), "localhost").await;
+            let options = options(verification.clone());
+            let result = connect(server, &options, host).await;
             match expected {
                 None => assert!(result.is_ok(), "{result:?}"),
                 Some(expected) => {
@@ -270,6 +344,19 @@ async fn certificates_of_version_1_are_trusted_only_as_they_are() {
             }
         }
     }
+}
+
+/// That a server's certificate is trusted doesn't make the server an authority.
+#[tokio::test]
+async fn a_trusted_server_can_not_vouch_for_others() {
+    let trusted = fixtures::authority_with("db", |parameters| parameters.is_ca = IsCa::NoCa);
+    let roots = trust(trusted.pem());
+    let own = Identity::of_authority(&trusted);
+    let full = options(Verification::Full(roots));
+    assert!(connect(own.server(), &full, "db").await.is_ok());
+    let others = Identity::new(&parameters(&["other"]), Some(&trusted));
+    let error = connect(others.server(), &full, "other").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls);
 }
 
 #[tokio::test]
@@ -319,10 +406,9 @@ async fn revocation_lists_are_heeded() {
             Some("without a certificate revocation list"),
         ),
         (&issued, list(&[], 2021), Some("is refused")),
-        (&own, own_list(&[1]), None),
-        (&own, own_list(&[fixtures::SERIAL]), Some("is revoked")),
-        // Nobody says anything about the server's own certificate.
-        (&own, others, Some("without a certificate revocation list")),
+        // Nobody but the server says anything about its own certificate.
+        (&own, own_list(&[]), Some("is an authority's")),
+        (&own, others, Some("is an authority's")),
     ];
     for (identity, revocation_lists, expected) in cases {
         let trust = Trust {
