@@ -44,11 +44,37 @@ fn normalize(password: &str) -> Option<String> {
     }
     let right_to_left = tables::bidi_r_or_al;
     if mapped.contains(right_to_left)
-        && (mapped.contains(tables::bidi_l) || !right_to_left(first) || !right_to_left(last))
+        && (mapped.contains(is_left_to_right) || !right_to_left(first) || !right_to_left(last))
     {
         return None;
     }
     Some(mapped.nfkc().collect())
+}
+
+/// RFC 3454, table D.2. The crate's own table is that of today's Unicode, which has
+/// reclassified some characters since version 3.2.
+fn is_left_to_right(c: char) -> bool {
+    match c {
+        '\u{CBF}'
+        | '\u{CC6}'
+        | '\u{1734}'
+        | '\u{2132}'
+        | '\u{2800}'..='\u{28FF}'
+        | '\u{302E}'..='\u{302F}' => false,
+        '\u{17B4}'..='\u{17B5}'
+        | '\u{1885}'..='\u{1886}'
+        | '\u{1D6C1}'
+        | '\u{1D6DB}'
+        | '\u{1D6FB}'
+        | '\u{1D715}'
+        | '\u{1D735}'
+        | '\u{1D74F}'
+        | '\u{1D76F}'
+        | '\u{1D789}'
+        | '\u{1D7A9}'
+        | '\u{1D7C3}' => true,
+        c => tables::bidi_l(c),
+    }
 }
 
 /// RFC 4013, sections 2.3 and 2.5.
@@ -111,6 +137,9 @@ mod tests {
         check("\u{5D0}1\u{FB2A}", "\u{5D0}1\u{5E9}\u{5C1}");
         // The zero-width space is both a space and mapped to nothing: the first counts.
         check("a\u{200B}b", "a b");
+        // Of no direction in Unicode 3.2, left-to-right today; and the other way round.
+        check("\u{5D0}\u{2800}\u{FB2A}", "\u{5D0}\u{2800}\u{5E9}\u{5C1}");
+        check("\u{5D0}\u{1D6C1}\u{FB2A}", "\u{5D0}\u{1D6C1}\u{FB2A}");
         // A left-to-right character that becomes a right-to-left one.
         check("\u{2135}a", "\u{5D0}a");
     }
