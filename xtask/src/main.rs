@@ -1,7 +1,12 @@
 //! The project's own commands: `cargo xtask help` lists them.
 
+mod bite;
 mod codegen;
+mod count;
+mod ledger;
 mod pg;
+mod source;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -14,6 +19,11 @@ cargo xtask <command>
                          a private PostgreSQL for development: data fresh at each start,
                          a Unix socket and a free port on 127.0.0.1
   codegen [--check]      writes src/error/conditions.rs from the servers' lists of errors
+  tidy                   checks the layers of the modules, and what lints can't see
+  ledger [--write]       checks, or writes, the table of scenarios in tests/LEDGER.md
+  bite [--only ID] [--ci]
+                         shows that the tests fail when tests/mutants/<id>.patch breaks the
+                         driver
   help                   this text
 ";
 
@@ -34,8 +44,11 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         None => ("help", arguments),
     };
     match command {
+        "bite" => bite::run(rest),
         "codegen" => codegen::run(rest),
         "pg" => pg::run(rest),
+        "ledger" => ledger::run(rest),
+        "tidy" => tidy::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

@@ -166,9 +166,12 @@ pub fn title_of(pid: u32) -> String {
 
 /// Sends the signal `name` (`TERM`, `STOP`, …) to a process.
 pub fn signal(pid: u32, name: &str) -> Result<()> {
-    // `kill` is a builtin of the shell, so it needs no package.
-    run(Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid.to_string()]))?;
-    Ok(())
+    kill(name, &pid.to_string())
+}
+
+/// Sends the signal `name` to every process of the group that `leader` leads.
+pub fn signal_group(leader: u32, name: &str) -> Result<()> {
+    kill(name, &format!("-{leader}"))
 }
 
 /// Asks `done` again and again until it says yes, or `limit` is over.
@@ -232,6 +235,11 @@ impl Drop for FileLock {
         // Nothing is left to do about a holder that can't be waited for.
         let _ = self.holder.wait();
     }
+}
+
+fn kill(name: &str, target: &str) -> Result<()> {
+    // `kill` is a builtin of the shell, so it needs no package.
+    run(Command::new("sh").args(["-c", "kill -s \"$1\" -- \"$2\"", "sh", name, target])).map(drop)
 }
 
 /// The state and the parent of a process, from `/proc/<pid>/stat` (proc(5)).
