@@ -36,13 +36,12 @@ pub static TARGET: Target = Target {
     execute,
 };
 
-/// The tags of all messages with a body.
-const TAGS: [u8; 14] = [
+/// A tag for each parser.
+const TAGS: [u8; 12] = [
     tag::AUTHENTICATION,
     tag::BACKEND_KEY_DATA,
     tag::COMMAND_COMPLETE,
     tag::COPY_IN_RESPONSE,
-    tag::COPY_OUT_RESPONSE,
     tag::DATA_ROW,
     tag::ERROR_RESPONSE,
     tag::NEGOTIATE_PROTOCOL_VERSION,
@@ -51,7 +50,6 @@ const TAGS: [u8; 14] = [
     tag::PARAMETER_STATUS,
     tag::READY_FOR_QUERY,
     tag::ROW_DESCRIPTION,
-    tag::COPY_BOTH_RESPONSE,
 ];
 
 fn execute(input: &[u8], features: &mut Features) {
