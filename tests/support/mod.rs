@@ -11,7 +11,13 @@
     reason = "every test binary compiles this tree and uses a part of it"
 )]
 
+pub mod address;
 pub mod deadline;
 pub mod dialogue;
 pub mod drops;
+pub mod proxy;
+pub mod raw;
+pub mod scram;
+pub mod server;
+pub mod temporary;
 pub mod transport;
