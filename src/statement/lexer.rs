@@ -27,7 +27,7 @@ fn first_keyword(sql: &str) -> &str {
 }
 
 /// What follows a block comment, which may contain others.
-fn skip_comment(sql: &str) -> &str {
+pub(super) fn skip_comment(sql: &str) -> &str {
     let mut depth = 0;
     let mut rest = sql;
     loop {

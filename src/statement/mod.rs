@@ -4,8 +4,10 @@
 mod cache;
 mod description;
 mod lexer;
+mod plain;
 
 pub(crate) use self::cache::StatementCache;
 pub(crate) use self::description::Description;
 pub(crate) use self::description::{Prepared, declared_oids, parameter_formats};
 pub(crate) use self::lexer::ends_transaction;
+pub(crate) use self::plain::is_plain;
