@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::Connection;
+use super::hygiene::RESET;
 use super::link::Until;
 use super::sinks::{ColdSink, Collector, Ignore, Learnt, Reply, WarmSink};
 use super::timer::Limit;
@@ -12,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result, ServerError, SqlState};
 use crate::params::{Params, check_count};
 use crate::protocol::{BindTemplate, Part, Progress, RowBytes, Sink, Unit};
 use crate::row::{Columns, Plans};
-use crate::statement::{Description, Prepared, declared_oids, parameter_formats};
+use crate::statement::{Description, Prepared, declared_oids, is_plain, parameter_formats};
 use crate::types::{Format, Type};
 use crate::wire::TransactionStatus;
 
@@ -168,7 +169,9 @@ impl Connection {
         let types = prepared.description().parameters();
         self.start_unit(|unit| {
             unit.execute(0, prepared.template(), |out| params.encode(types, out))
-        })
+        })?;
+        self.hygiene.note(prepared.is_plain());
+        Ok(())
     }
 
     /// Parse, Describe, Bind, Execute, Sync: a statement that is new to this connection, in
@@ -207,6 +210,7 @@ impl Connection {
             unit.execute(0, &template, |out| params.encode(&types, out))
         })?;
         self.statements.begin_parse(&name);
+        self.hygiene.note(is_plain(sql));
         let catalog = self.catalog.clone();
         let mut sink = ColdSink::new(collector, &catalog);
         let progress = self.exchange(&mut sink).await?;
@@ -319,7 +323,7 @@ impl Connection {
     /// Sends what is queued before the next statement now, for an operation that can't go in
     /// one unit with it.
     pub(super) async fn flush_queued(&mut self) -> Result<()> {
-        if self.queued.is_empty() {
+        if self.queued.is_empty() && !self.hygiene.is_due {
             return Ok(());
         }
         self.execute_unprepared(&[]).await.map(|_| ())
@@ -339,6 +343,7 @@ impl Connection {
         let (parameters, columns) = self.resolve(&parameters, columns, is_asked).await?;
         let prepared = Arc::new(Prepared::new(
             name,
+            sql,
             declared,
             Description::new(parameters, columns),
         )?);
@@ -390,12 +395,17 @@ impl Connection {
                 unit.close_statement(name)?;
             }
         }
-        for (index, sql) in (0..).zip(&self.queued) {
+        let reset = if self.hygiene.is_due { RESET } else { &[] };
+        let queued = self.queued.iter().map(|sql| &**sql);
+        for (index, sql) in (0..).zip(reset.iter().copied().chain(queued)) {
             unit.prefix(index, sql)?;
         }
         match write(&mut unit) {
             Ok(()) => {
                 unit.finish();
+                if self.hygiene.is_due {
+                    self.hygiene.start();
+                }
                 if !self.queued.is_empty() {
                     self.queued.clear();
                     self.queue_generation += 1;
@@ -426,12 +436,23 @@ impl Connection {
     pub(super) fn end_exchange(&mut self, progress: Progress, reply: Reply) -> Result<Reply> {
         if progress == Progress::Idle {
             self.interrupted = false;
+            self.check_reset(&reply)?;
+            if reply.error.is_some() {
+                self.note_error(&reply);
+            }
             return Ok(reply);
         }
         match reply.failure {
             Some(error) if error.kind() == ErrorKind::Protocol => Err(self.link.close(error)),
             _ => Ok(reply),
         }
+    }
+
+    /// A server that refuses to write (25006) was demoted, or is not the one that is wanted.
+    #[cold]
+    fn note_error(&mut self, reply: &Reply) {
+        let sqlstate = reply.error.as_deref().map(|(_, error)| error.sqlstate());
+        self.is_unfit |= sqlstate == Some(SqlState::READ_ONLY_SQL_TRANSACTION);
     }
 
     /// Whether the next statement runs within a transaction block.

@@ -5,6 +5,7 @@ mod catalog;
 mod connect;
 mod endpoint;
 mod execute;
+mod hygiene;
 mod link;
 mod recover;
 mod session;
@@ -31,6 +32,7 @@ pub use crate::wire::TransactionStatus;
 
 use self::cancel::Cancelling;
 use self::catalog::Catalog;
+use self::hygiene::Hygiene;
 use self::link::Link;
 use self::session::{Handlers, Session};
 use self::timer::Limit;
@@ -75,6 +77,9 @@ pub struct Connection {
     /// The rest of an operation that was dropped may be long: it is worth a cancel.
     interrupted: bool,
     cancelling: Option<Cancelling>,
+    hygiene: Hygiene,
+    /// The server has turned out to be one that the caller has no use for.
+    is_unfit: bool,
     cancel_token: CancelToken,
     names: Names,
     default_timeout: Option<Duration>,
@@ -195,6 +200,8 @@ impl Connection {
             undo: Vec::new(),
             interrupted: false,
             cancelling: None,
+            hygiene: Hygiene::default(),
+            is_unfit: false,
             cancel_token,
             names: Names::new()?,
             default_timeout: config.query_timeout(),

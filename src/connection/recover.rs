@@ -71,6 +71,7 @@ impl Connection {
             self.cancel_and_drain().await?;
         }
         self.interrupted = false;
+        self.hygiene.interrupt();
         if !self.undo.is_empty() {
             self.undo_all().await?;
         }

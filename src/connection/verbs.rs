@@ -388,6 +388,7 @@ async fn script(connection: &mut Connection, sql: &str, limit: Limit) -> Result<
     connection.flush_queued().await?;
     let link = &mut *connection.link;
     link.core.start_query(&mut link.output, sql)?;
+    connection.hygiene.note(false);
     connection.interrupted = true;
     let mut sink = Script::default();
     let link = &mut *connection.link;

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::queue::Queue;
+use super::queue::{CopyIn, Queue};
 use super::sink::{At, CopyInReply, Part, RowBytes, Sink};
 use super::transition::{Edge, Stage, edge};
 use super::unit::Unit;
@@ -146,6 +146,7 @@ impl Core {
         if self.open == Some(OpenUnit::CopyIn) {
             // Without a COPY under way the server ignores it (PostgresMain, case 'f').
             frontend::copy_fail(out, "the client gave up")?;
+            self.queue.set_copy(CopyIn::Failed);
         }
         if self.open.is_some() {
             self.start_sync(out);
@@ -161,6 +162,9 @@ impl Core {
     pub fn start_copy_done(&mut self, out: &mut WriteBuffer) -> Result<()> {
         self.check_copy_in()?;
         frontend::copy_done(out);
+        if self.open == Some(OpenUnit::CopyIn) {
+            self.queue.set_copy(CopyIn::Done);
+        }
         self.start_sync(out);
         Ok(())
     }
@@ -173,6 +177,9 @@ impl Core {
     pub fn start_copy_fail(&mut self, out: &mut WriteBuffer, reason: &str) -> Result<()> {
         self.check_copy_in()?;
         frontend::copy_fail(out, reason)?;
+        if self.open == Some(OpenUnit::CopyIn) {
+            self.queue.set_copy(CopyIn::Failed);
+        }
         self.start_sync(out);
         Ok(())
     }
@@ -415,8 +422,7 @@ impl Core {
                 }
             }
             tag::COMMAND_COMPLETE => {
-                if stage == Some(Stage::CopyIn) && self.open == Some(OpenUnit::CopyIn) {
-                    // The server can't be through before CopyDone was sent.
+                if stage == Some(Stage::CopyIn) && entry.copy != CopyIn::Done {
                     return Err(unexpected(frame.tag));
                 }
                 let command = backend::CommandComplete::parse(frame.body)?;
@@ -439,7 +445,7 @@ impl Core {
             }
             tag::COPY_IN_RESPONSE => {
                 let response = backend::CopyResponse::parse(frame.body)?;
-                return self.handle_copy_in(at, response, caller, sink);
+                return self.handle_copy_in(at, response, entry.copy, caller, sink);
             }
             tag::READY_FOR_QUERY => {
                 let ready = backend::ReadyForQuery::parse(frame.body)?;
@@ -459,6 +465,7 @@ impl Core {
         &mut self,
         at: At,
         response: backend::CopyResponse<'_>,
+        copy: CopyIn,
         caller: bool,
         sink: &mut S,
     ) -> Result<ControlFlow<()>> {
@@ -467,12 +474,12 @@ impl Core {
         } else {
             CopyInReply::Refuse
         };
-        if self.open == Some(OpenUnit::CopyIn) {
-            return match reply {
-                CopyInReply::Accept => Ok(ControlFlow::Break(())),
-                // The flight is closed by whoever opened it.
-                CopyInReply::Refuse => Ok(ControlFlow::Continue(())),
-            };
+        if copy != CopyIn::Unexpected {
+            // Whoever opened it ends it, or has done so already.
+            return Ok(match reply {
+                CopyInReply::Accept => ControlFlow::Break(()),
+                CopyInReply::Refuse => ControlFlow::Continue(()),
+            });
         }
         let Some(entry) = self.queue.front() else {
             return Err(unexpected(tag::COPY_IN_RESPONSE));

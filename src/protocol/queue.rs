@@ -30,6 +30,20 @@ pub(super) struct Entry {
     pub(super) role: Role,
     /// The statement's number in its flight, by role.
     pub(super) statement: u32,
+    pub(super) copy: CopyIn,
+}
+
+/// What this side does about a COPY FROM STDIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CopyIn {
+    /// Nobody expects one.
+    Unexpected,
+    /// The data is being sent.
+    Open,
+    /// CopyDone was sent: only now may the server be through.
+    Done,
+    /// CopyFail was sent: the server can only report an error.
+    Failed,
 }
 
 /// Whose an entry is.
@@ -86,7 +100,15 @@ impl Queue {
                 awaits: Stages::NONE.with(Stage::Sync),
                 role: Role::Statement,
                 statement: 0,
+                copy: CopyIn::Unexpected,
             }),
+        }
+    }
+
+    /// Says how the COPY of the last entry goes on, unless it has failed already.
+    pub(super) fn set_copy(&mut self, copy: CopyIn) {
+        if let Some(entry) = self.entries.back_mut() {
+            entry.copy = copy;
         }
     }
 

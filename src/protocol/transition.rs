@@ -32,7 +32,7 @@ pub(super) enum Stage {
     Query,
     /// Rows of a statement of Query.
     QueryRows,
-    /// CopyIn within Query.
+    /// CopyIn within Query, which is always refused: only an error may follow.
     QueryCopyIn,
     /// CopyOut within Query.
     QueryCopyOut,
@@ -122,11 +122,6 @@ const LEGAL: &[(Stage, u8, Edge)] = &[
     (Stage::QueryRows, tag::DATA_ROW, Edge::Stay),
     (
         Stage::QueryRows,
-        tag::COMMAND_COMPLETE,
-        Edge::Become(Stage::QueryMore),
-    ),
-    (
-        Stage::QueryCopyIn,
         tag::COMMAND_COMPLETE,
         Edge::Become(Stage::QueryMore),
     ),

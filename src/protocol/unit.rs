@@ -1,7 +1,7 @@
 //! [`Unit`]: one flight while it is written.
 
 use super::core::{Core, OpenUnit};
-use super::queue::{Entry, QueueMark, Role};
+use super::queue::{CopyIn, Entry, QueueMark, Role};
 use super::transition::{Stage, Stages};
 use crate::buffer::{Mark, WriteBuffer};
 use crate::error::{Error, Result};
@@ -263,6 +263,7 @@ impl<'a> Unit<'a> {
     pub fn keep_open_for_copy(mut self) -> u64 {
         self.kept = true;
         frontend::flush(self.out);
+        self.core.queue.set_copy(CopyIn::Open);
         self.core.open = Some(OpenUnit::CopyIn);
         self.flight
     }
@@ -297,6 +298,7 @@ impl<'a> Unit<'a> {
             awaits,
             role,
             statement,
+            copy: CopyIn::Unexpected,
         });
     }
 }

@@ -346,7 +346,7 @@ mod tests {
 
     fn prepared(name: &str) -> Arc<Prepared> {
         let description = Description::new(Vec::new(), Columns::new(Vec::new()));
-        Arc::new(Prepared::new(name, &[], description).unwrap())
+        Arc::new(Prepared::new(name, "", &[], description).unwrap())
     }
 
     fn name_of<S: BuildHasher>(cache: &mut StatementCache<S>, sql: &str) -> Option<String> {

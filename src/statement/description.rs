@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::plain::is_plain;
 use crate::codec::DeclaredType;
 use crate::error::Result;
 use crate::params::format_of;
@@ -25,6 +26,8 @@ pub(crate) struct Prepared {
     name: Box<str>,
     description: Description,
     template: BindTemplate,
+    /// It leaves nothing behind in the session.
+    is_plain: bool,
 }
 
 impl Description {
@@ -68,6 +71,7 @@ impl Prepared {
     /// If there are more parameters than the protocol can count.
     pub(crate) fn new(
         name: &str,
+        sql: &str,
         declared: &[DeclaredType],
         description: Description,
     ) -> Result<Self> {
@@ -83,6 +87,7 @@ impl Prepared {
             name: name.into(),
             description,
             template,
+            is_plain: is_plain(sql),
         })
     }
 
@@ -93,6 +98,12 @@ impl Prepared {
     #[inline]
     pub(crate) fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// Whether it leaves nothing behind in the session.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     #[inline]

@@ -46,15 +46,23 @@ impl<'a> CommandComplete<'a> {
     /// the tag's last space; 0 for the commands that don't say.
     #[inline]
     pub fn rows(&self) -> u64 {
-        let (mut rows, mut scale) = (0_u64, Some(1_u64));
+        let (mut rows, mut factor) = (Some(0_u64), Some(1_u64));
         for &byte in self.tag.iter().rev() {
-            match (byte, scale) {
-                (b'0'..=b'9', Some(factor)) => {
-                    rows = rows.saturating_add(u64::from(byte - b'0').saturating_mul(factor));
-                    scale = factor.checked_mul(10);
+            match byte {
+                b'0'..=b'9' => {
+                    let digit = u64::from(byte - b'0');
+                    // A leading zero stands for no more than the factor could hold.
+                    let value = if digit == 0 {
+                        Some(0)
+                    } else {
+                        factor.and_then(|factor| digit.checked_mul(factor))
+                    };
+                    rows = rows
+                        .zip(value)
+                        .and_then(|(rows, value)| rows.checked_add(value));
+                    factor = factor.and_then(|factor| factor.checked_mul(10));
                 }
-                (b' ', _) => return rows,
-                // No command tag has more digits, or ends in them without a space before.
+                b' ' => return rows.unwrap_or(0),
                 _ => return 0,
             }
         }
