@@ -1,11 +1,15 @@
 //! The project's own commands: `cargo xtask help` lists them.
 
+mod audit;
 mod bite;
 mod codegen;
 mod count;
+mod demo;
+mod fuzz;
 mod ledger;
 mod pg;
 mod source;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -15,15 +19,20 @@ use xtask::{Failure, Result};
 const HELP: &str = "\
 cargo xtask <command>
 
+  demo                   the quickstart, against a real server
+  test [part of a name]… all that must hold before a change is taken, or some steps of it
   pg start|stop|url|psql [--version 15|18]
                          a private PostgreSQL for development: data fresh at each start,
                          a Unix socket and a free port on 127.0.0.1
-  codegen [--check]      writes src/error/conditions.rs from the servers' lists of errors
-  tidy                   checks the layers of the modules, and what lints can't see
-  ledger [--write]       checks, or writes, the table of scenarios in tests/LEDGER.md
+  fuzz [target|all] [--seconds N | --executions N] [--seed N]
+                         the fuzzers; 60 seconds over all targets by default
   bite [--only ID] [--ci]
                          shows that the tests fail when tests/mutants/<id>.patch breaks the
                          driver
+  tidy                   checks the layers of the modules, and what lints can't see
+  ledger [--write]       checks, or writes, the table of scenarios in tests/LEDGER.md
+  audit                  checks the dependencies against deny.toml
+  codegen [--check]      writes src/error/conditions.rs from the servers' lists of errors
   help                   this text
 ";
 
@@ -44,10 +53,14 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         None => ("help", arguments),
     };
     match command {
+        "audit" => audit::run(rest),
         "bite" => bite::run(rest),
         "codegen" => codegen::run(rest),
-        "pg" => pg::run(rest),
+        "demo" => demo::run(rest),
+        "fuzz" => fuzz::run(rest),
         "ledger" => ledger::run(rest),
+        "pg" => pg::run(rest),
+        "test" => test::run(rest),
         "tidy" => tidy::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

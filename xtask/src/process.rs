@@ -175,6 +175,10 @@ pub fn signal_group(leader: u32, name: &str) -> Result<()> {
 }
 
 /// Asks `done` again and again until it says yes, or `limit` is over.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing tells when the processes of others change"
+)]
 pub fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !done() {

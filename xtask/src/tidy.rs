@@ -17,8 +17,14 @@ const PURE: [&str; 5] = ["buffer", "wire", "protocol", "types", "codec"];
 /// Modules beside those that know nothing of the runtime.
 const WITHOUT_RUNTIME: [&str; 5] = ["error", "config", "row", "params", "statement"];
 
+/// Modules that read what a peer sends and must find a value or an error in any of it.
+const TOTAL: [&str; 4] = ["wire", "protocol", "types", "codec"];
+
+/// Modules that may start tasks.
+const SPAWNING: [&str; 3] = ["pool", "replication", "blocking"];
+
 /// What pure modules must not name.
-const IMPURE_WORDS: [&str; 18] = [
+const IMPURE_WORDS: [&str; 17] = [
     "async",
     "await",
     "tokio",
@@ -33,7 +39,6 @@ const IMPURE_WORDS: [&str; 18] = [
     "RwLock",
     "Condvar",
     "thread",
-    "spawn",
     "sleep",
     "File",
     "fs",
@@ -187,12 +192,26 @@ fn check_purity(path: &str, code: &str) -> Vec<Finding> {
             )
         })
         .collect();
-    if PURE.contains(&module) {
-        for (index, line) in code.lines().enumerate() {
-            if line.contains("::now()") {
-                let text = format!("`{module}` must not read a clock");
-                findings.push(Finding::new(path, index + 1, text));
+    for (index, line) in code.lines().enumerate() {
+        let mut report = |text: &str| findings.push(Finding::new(path, index + 1, text));
+        if PURE.contains(&module) && line.contains("::now()") {
+            report("a clock, in a module that must not know the time");
+        }
+        // `expect` stays: its text says why it can't fail.
+        if TOTAL.contains(&module) {
+            for call in [".unwrap()", "panic!", "unreachable!"] {
+                if line.contains(call) {
+                    report(&format!(
+                        "`{call}`, in a module where any bytes give an error"
+                    ));
+                }
             }
+        }
+        if line.contains("std::time") && words(line).any(|(_, word)| word == "Instant") {
+            report("std's clock: tests can't stop it as they can tokio's");
+        }
+        if !SPAWNING.contains(&module) && words(line).any(|(_, word)| word == "spawn") {
+            report("a task: only the pool spawns, on the runtime that it was built on");
         }
     }
     findings
@@ -232,6 +251,39 @@ mod tests {
         assert!(found("src/wire/mod.rs", "// tokio\nfn f() -> &str { \"async\" }").is_empty());
         assert!(!found("src/statement/cache.rs", "use tokio::time;").is_empty());
         assert!(found("src/statement/cache.rs", "use std::sync::Mutex;").is_empty());
+    }
+
+    #[test]
+    fn decoders_do_not_give_up_and_only_the_pool_spawns() {
+        for (text, good, bad) in [
+            (
+                "fn f() { a.unwrap() }",
+                "src/connection/a.rs",
+                "src/codec/a.rs",
+            ),
+            (
+                "fn f() { panic!(\"a\") }",
+                "src/buffer/a.rs",
+                "src/wire/a.rs",
+            ),
+            (
+                "use std::time::{Duration, Instant};",
+                "tests/a.rs",
+                "src/connection/a.rs",
+            ),
+            (
+                "fn f() { tokio::spawn(g()); }",
+                "src/pool/a.rs",
+                "src/connection/a.rs",
+            ),
+        ] {
+            assert!(found(good, text).is_empty(), "{text}");
+            assert_eq!(found(bad, text).len(), 1, "{text}");
+            let in_test = format!("#[cfg(test)]\nmod tests {{ {text} }}");
+            assert!(found(bad, &in_test).is_empty(), "{text}");
+        }
+        let patient = "fn f() { a.expect(\"never fails\") }";
+        assert!(found("src/codec/a.rs", patient).is_empty());
     }
 
     #[test]

@@ -179,6 +179,19 @@ impl Server {
         shared::pin(&install::binaries(major)?)
     }
 
+    /// Says that this process is done with the server: a shared cluster stops now where
+    /// nobody else uses it, instead of some time after this process has ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the server can't be told to stop.
+    pub fn leave(self) -> Result<()> {
+        match self.place {
+            Place::External { .. } => Ok(()),
+            Place::Cluster(address) => shared::leave(address.binaries.major()),
+        }
+    }
+
     /// Stops the shared cluster of `major`, whoever uses it; says whether one ran.
     ///
     /// # Errors

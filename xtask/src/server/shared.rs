@@ -85,6 +85,28 @@ pub(super) fn pin(binaries: &Binaries) -> Result<Server> {
     place.ensure_running(binaries)
 }
 
+/// Ends this process's use of the cluster of `major`, which stops where nobody else uses it
+/// and nobody wants it to stay.
+pub(super) fn leave(major: u32) -> Result<()> {
+    let place = Shared::open(major)?;
+    let _lock = place.lock()?;
+    let users = place.dir.join("users");
+    // Where this process did not join there is nothing to remove.
+    let _ = fs::remove_file(users.join(std::process::id().to_string()));
+    let is_used = fs::read_dir(&users).is_ok_and(|entries| {
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .any(is_alive)
+    });
+    if is_used || place.dir.join("pinned").exists() {
+        return Ok(());
+    }
+    match place.live_binaries()? {
+        Some(binaries) => place.folder().stop(&binaries, StopMode::Fast),
+        None => Ok(()),
+    }
+}
+
 /// Stops the cluster of `major`.
 pub(super) fn stop(major: u32) -> Result<bool> {
     let place = Shared::open(major)?;
