@@ -26,6 +26,9 @@ pub mod internals {
     pub mod protocol {
         pub use crate::protocol::*;
     }
+    pub mod row {
+        pub use crate::row::internals::*;
+    }
     pub mod transport {
         pub use crate::transport::*;
     }
@@ -33,6 +36,18 @@ pub mod internals {
         pub use crate::wire::*;
     }
 }
+
+/// What the derive macros' code calls. Nothing here is covered by semantic versioning.
+#[doc(hidden)]
+pub mod derive_support {
+    pub use crate::error::Result;
+    pub use crate::row::{
+        ColumnType, Columns, Fields, FromColumns, Plan, PlanBuilder, RowRef, plan_row, read_row,
+    };
+}
+
+#[cfg(feature = "derive")]
+pub use kornak_derive::FromRow;
 
 #[cfg(feature = "with-serde_json-1")]
 pub use self::codec::Json;

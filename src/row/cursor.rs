@@ -207,6 +207,22 @@ impl<'r> RowCursor<'r> {
         Ok((column, Some(value)))
     }
 
+    /// This cursor, taken to the column `position`, whose length lies at `place` behind it.
+    #[inline]
+    pub(super) fn at(&self, position: usize, place: u32) -> Self {
+        Self {
+            columns: self.columns.as_slice()[position..].iter(),
+            rest: &self.rest[place as usize..],
+        }
+    }
+
+    /// How many bytes `later`, a cursor over the same row, has passed since this one.
+    #[inline]
+    pub(super) fn distance(&self, later: &Self) -> u32 {
+        // A body is shorter than the protocol's limit of 2³¹ bytes.
+        (self.rest.len() - later.rest.len()) as u32
+    }
+
     /// Passes over what is left and checks that the row ends where its columns end.
     ///
     /// # Errors

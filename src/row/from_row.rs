@@ -51,6 +51,7 @@ pub trait FromRow<'r>: Sized {
 )]
 pub trait Scalar {}
 
+#[diagnostic::do_not_recommend]
 impl<'r, T: Decode<'r> + Scalar> FromRow<'r> for T {
     fn plan(columns: &Columns) -> Result<Plan> {
         let mut plan = PlanBuilder::new(columns);

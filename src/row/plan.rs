@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::column::{Column, Columns};
-use super::cursor::{RowCursor, RowRef, check_type, decode, no_such_column};
+use super::column::Columns;
+use super::cursor::{RowCursor, RowRef, check_type, no_such_column};
 use super::from_row::FromRow;
 use crate::codec::Decode;
 use crate::error::{DecodeError, Error, Result};
@@ -15,13 +15,6 @@ use crate::error::{DecodeError, Error, Result};
 pub struct Plan {
     /// The column of each field; empty where the fields are the columns in their order.
     sources: Box<[u16]>,
-}
-
-/// A column and its bytes, `None` for NULL.
-#[derive(Clone, Copy, Debug)]
-struct Gathering<'r> {
-    column: &'r Column,
-    bytes: Option<&'r [u8]>,
 }
 
 /// The plans of one statement, by Rust type.
@@ -39,24 +32,38 @@ pub(crate) struct Plans(Vec<(usize, Arc<Plan>)>);
 pub struct PlanBuilder<'c> {
     columns: &'c Columns,
     sources: Vec<u16>,
+    /// What stands in front of the names that are asked for.
+    prefix: String,
 }
 
-/// Reads the `N` fields of a plan out of a row, in the plan's order.
-#[derive(Debug)]
-pub struct Fields<'r, const N: usize> {
+/// Reads the fields of a plan out of a row, in the plan's order.
+#[derive(Clone, Debug)]
+pub struct Fields<'r, 'p> {
     cursor: RowCursor<'r>,
-    gathered: Option<Gathered<'r, N>>,
+    /// `None` where the fields are the columns in their order.
+    route: Option<Route<'r, 'p>>,
 }
 
-/// The fields of a row whose columns come in another order.
-#[derive(Debug)]
-struct Gathered<'r, const N: usize> {
-    values: [Option<Gathering<'r>>; N],
-    next: usize,
+/// The way through a row whose columns come in another order than the fields.
+#[derive(Clone, Debug)]
+struct Route<'r, 'p> {
+    /// The columns of the fields that are still to be read.
+    sources: std::slice::Iter<'p, u16>,
+    start: RowCursor<'r>,
+    /// The column that the cursor stands before.
+    position: usize,
+    /// Where columns begin, as far as they have been passed: what lies behind is not walked
+    /// to again.
+    places: [u32; PLACES],
+    /// How many of `places` are in use.
+    known: usize,
 }
 
 /// How many Rust types one statement keeps plans for.
 const MAX_PLANS: usize = 16;
+
+/// How many columns a row remembers the places of; those behind are walked to from the last.
+const PLACES: usize = 32;
 
 /// Stands for a field that has no column and gets its default.
 const NO_COLUMN: u16 = u16::MAX;
@@ -69,44 +76,15 @@ impl Plan {
     }
 
     /// The reader of one row.
-    ///
-    /// # Errors
-    ///
-    /// If the row is malformed.
     #[inline]
-    pub fn fields<'r, const N: usize>(&self, row: RowRef<'r>) -> Result<Fields<'r, N>> {
-        let mut cursor = row.cursor();
-        let gathered = if self.sources.is_empty() {
+    pub fn fields<'r>(&self, row: RowRef<'r>) -> Fields<'r, '_> {
+        let cursor = row.cursor();
+        let route = if self.sources.is_empty() {
             None
         } else {
-            Some(self.gather(&mut cursor)?)
+            Some(Route::new(&self.sources, cursor.clone()))
         };
-        Ok(Fields { cursor, gathered })
-    }
-
-    fn gather<'r, const N: usize>(&self, cursor: &mut RowCursor<'r>) -> Result<Gathered<'r, N>> {
-        let mut values = [None; N];
-        // Usually the fields ask for the columns in their order, with gaps.
-        let mut passed: usize = 0;
-        let start = cursor.clone();
-        for (value, &source) in values.iter_mut().zip(&self.sources) {
-            if source == NO_COLUMN {
-                continue;
-            }
-            let source = usize::from(source);
-            if source < passed {
-                *cursor = start.clone();
-                passed = 0;
-            }
-            while passed < source {
-                cursor.skip()?;
-                passed += 1;
-            }
-            let (column, bytes) = cursor.take()?;
-            *value = Some(Gathering { column, bytes });
-            passed += 1;
-        }
-        Ok(Gathered { values, next: 0 })
+        Fields { cursor, route }
     }
 }
 
@@ -137,6 +115,7 @@ impl<'c> PlanBuilder<'c> {
         Self {
             columns,
             sources: Vec::new(),
+            prefix: String::new(),
         }
     }
 
@@ -148,7 +127,7 @@ impl<'c> PlanBuilder<'c> {
     pub fn named<'r, T: Decode<'r>>(&mut self, name: &str) -> Result<()> {
         if !self.named_or_default::<T>(name)? {
             return Err(no_such_column(
-                &format_args!("\"{}\"", name.escape_debug()),
+                &format_args!("\"{}{}\"", self.prefix.escape_debug(), name.escape_debug()),
                 self.columns,
             ));
         }
@@ -166,17 +145,34 @@ impl<'c> PlanBuilder<'c> {
             .columns
             .iter()
             .enumerate()
-            .filter(|(_, column)| *column.name == *name);
+            .filter(|(_, column)| column.name.strip_prefix(&*self.prefix) == Some(name));
         let Some((position, column)) = positions.next() else {
             self.sources.push(NO_COLUMN);
             return Ok(false);
         };
         if positions.next().is_some() {
-            return Err(ambiguous(name));
+            return Err(ambiguous(&column.name));
         }
         check_type::<T>(column)?;
         self.push(position)?;
         Ok(true)
+    }
+
+    /// The names that `plan` asks for are those of columns without `prefix` in front.
+    ///
+    /// # Errors
+    ///
+    /// Those of `plan`.
+    pub fn prefixed(
+        &mut self,
+        prefix: &str,
+        plan: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let length = self.prefix.len();
+        self.prefix.push_str(prefix);
+        let planned = plan(self);
+        self.prefix.truncate(length);
+        planned
     }
 
     /// The next field is read from the column at the next position, whatever its name.
@@ -232,7 +228,7 @@ impl<'c> PlanBuilder<'c> {
     }
 }
 
-impl<'r, const N: usize> Fields<'r, N> {
+impl<'r> Fields<'r, '_> {
     /// Reads the next field. To be used without [`read_or_default`](Self::read_or_default)
     /// for fields that the plan requires.
     ///
@@ -241,12 +237,15 @@ impl<'r, const N: usize> Fields<'r, N> {
     /// If the value can't be read into `T`, or the row is malformed.
     #[inline]
     pub fn read<T: Decode<'r>>(&mut self) -> Result<T> {
-        match &mut self.gathered {
+        match &mut self.route {
             None => self.cursor.read(),
-            Some(gathered) => match gathered.take() {
-                Some(Gathering { column, bytes }) => decode(column, bytes),
-                None => Err(no_column()),
-            },
+            Some(route) => {
+                if route.next(&mut self.cursor)? {
+                    self.cursor.read()
+                } else {
+                    Err(no_column())
+                }
+            }
         }
     }
 
@@ -257,13 +256,37 @@ impl<'r, const N: usize> Fields<'r, N> {
     /// As [`read`](Self::read).
     #[inline]
     pub fn read_or_default<T: Decode<'r>>(&mut self, default: impl FnOnce() -> T) -> Result<T> {
-        match &mut self.gathered {
+        match &mut self.route {
             None => self.cursor.read(),
-            Some(gathered) => match gathered.take() {
-                Some(Gathering { column, bytes }) => decode(column, bytes),
-                None => Ok(default()),
-            },
+            Some(route) => {
+                if route.next(&mut self.cursor)? {
+                    self.cursor.read()
+                } else {
+                    Ok(default())
+                }
+            }
         }
+    }
+
+    /// Whether the next `count` fields are all NULL or without a column; passes over them if
+    /// so.
+    ///
+    /// # Errors
+    ///
+    /// If the row is malformed.
+    pub fn skip_nulls(&mut self, count: usize) -> Result<bool> {
+        let mut ahead = self.clone();
+        for _ in 0..count {
+            let has_column = match &mut ahead.route {
+                None => true,
+                Some(route) => route.next(&mut ahead.cursor)?,
+            };
+            if has_column && ahead.cursor.take()?.1.is_some() {
+                return Ok(false);
+            }
+        }
+        *self = ahead;
+        Ok(true)
     }
 
     /// Checks that the row ends where its columns end.
@@ -277,11 +300,45 @@ impl<'r, const N: usize> Fields<'r, N> {
     }
 }
 
-impl<'r, const N: usize> Gathered<'r, N> {
-    fn take(&mut self) -> Option<Gathering<'r>> {
-        let value = self.values.get(self.next).copied().flatten();
-        self.next += 1;
-        value
+impl<'r, 'p> Route<'r, 'p> {
+    fn new(sources: &'p [u16], start: RowCursor<'r>) -> Self {
+        Self {
+            sources: sources.iter(),
+            start,
+            position: 0,
+            places: [0; PLACES],
+            known: 1,
+        }
+    }
+
+    /// Takes `cursor` to the column of the next field, which the caller then reads. `false`
+    /// if the field has no column.
+    fn next(&mut self, cursor: &mut RowCursor<'r>) -> Result<bool> {
+        let source = match self.sources.next() {
+            Some(&source) if source != NO_COLUMN => usize::from(source),
+            _ => return Ok(false),
+        };
+        self.note(cursor);
+        let nearest = source.min(self.known - 1);
+        if source < self.position || nearest > self.position {
+            *cursor = self.start.at(nearest, self.places[nearest]);
+            self.position = nearest;
+        }
+        while self.position < source {
+            cursor.skip()?;
+            self.position += 1;
+            self.note(cursor);
+        }
+        self.position += 1;
+        Ok(true)
+    }
+
+    /// Remembers the place of the column at `position`.
+    fn note(&mut self, cursor: &RowCursor<'r>) {
+        if self.position == self.known && self.known < PLACES {
+            self.places[self.known] = self.start.distance(cursor);
+            self.known += 1;
+        }
     }
 }
 

@@ -1,0 +1,9 @@
+//! What the compiler says of a wrong use of the derive macros. The texts are those of the
+//! toolchain that the project is built with; `TRYBUILD=overwrite` writes them anew.
+
+#![cfg(feature = "derive")]
+
+#[test]
+fn wrong_uses_are_told_where_they_are() {
+    trybuild::TestCases::new().compile_fail("tests/ui/*/*.rs");
+}
