@@ -54,7 +54,7 @@ impl SqlState {
     /// ```
     pub fn code(&self) -> &str {
         // Every way to make one checks that it is ASCII.
-        str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     /// The first two characters, which tell the class of the condition: `08` connection

@@ -297,6 +297,10 @@ impl Tally {
                 success = false;
                 let text = format!("\n{} ({status})\n", xtask::process::describe(&command));
                 (&log).write_all(text.as_bytes()).context("writing a log")?;
+                // More of the same would only bury it; other tests still tell something.
+                if !step.runs_tests {
+                    break;
+                }
             }
         }
         let output = fs::read(&log_path).context("reading a log")?;
