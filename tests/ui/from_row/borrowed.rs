@@ -13,11 +13,8 @@ struct Borrowed<'a> {
     name: &'a str,
 }
 
+/// What the verbs that return rows ask for.
 fn owned<T: for<'r> FromRow<'r>>() {}
-
-async fn example(connection: &mut kornak::Connection) {
-    let _: Vec<Borrowed<'_>> = connection.fetch_all("select name from t", ()).await.unwrap();
-}
 
 fn main() {
     owned::<Borrowed<'_>>();

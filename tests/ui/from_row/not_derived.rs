@@ -1,11 +1,13 @@
 //! A struct that doesn't derive `FromRow` is told to.
 
+use kornak::FromRow;
+
 struct World {
     id: i32,
 }
 
-async fn example(connection: &mut kornak::Connection) {
-    let _: World = connection.fetch_one("select id from world", ()).await.unwrap();
-}
+fn owned<T: for<'r> FromRow<'r>>() {}
 
-fn main() {}
+fn main() {
+    owned::<World>();
+}
