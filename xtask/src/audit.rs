@@ -102,8 +102,8 @@ fn run_cargo_deny() -> Result<ExitCode> {
 #[derive(Debug, Default)]
 struct Policy {
     crates: BTreeSet<String>,
-    /// Crates that may be there in several versions.
-    several: BTreeSet<String>,
+    /// Versions that may be there beside another one: `syn@2`.
+    besides: BTreeSet<String>,
     licences: BTreeSet<String>,
 }
 
@@ -143,7 +143,7 @@ impl Policy {
                 let item = item.to_owned();
                 match (section, list) {
                     ("bans", "allow") => policy.crates.insert(item),
-                    ("bans", "skip") => policy.several.insert(item),
+                    ("bans", "skip") => policy.besides.insert(item),
                     ("licenses", "allow") => policy.licences.insert(item),
                     _ => continue,
                 };
@@ -162,7 +162,16 @@ impl Policy {
         let mut faults = Vec::new();
         let mut versions: BTreeMap<&str, u32> = BTreeMap::new();
         for package in packages {
-            *versions.entry(&package.name).or_default() += 1;
+            let version = &package.version;
+            let may_be_beside = self.besides.iter().any(|item| {
+                item.split_once('@').is_some_and(|(name, wanted)| {
+                    let rest = version.strip_prefix(wanted);
+                    name == package.name && rest.is_some_and(|r| r.is_empty() || r.starts_with('.'))
+                })
+            });
+            if !may_be_beside {
+                *versions.entry(&package.name).or_default() += 1;
+            }
             let name = format!("{} {}", package.name, package.version);
             if !self.crates.contains(&package.name) {
                 faults.push(format!("{name} is not on the list of crates in deny.toml"));
@@ -182,7 +191,7 @@ impl Policy {
             }
         }
         for (name, count) in versions {
-            if count > 1 && !self.several.contains(name) {
+            if count > 1 {
                 faults.push(format!("{name} is there in {count} versions"));
             }
         }
@@ -246,7 +255,7 @@ allow = [
     \"twice\",
 ]
 skip = [
-    \"twice\",
+    \"twice@2\",
 ]
 ";
 
@@ -286,6 +295,12 @@ checksum = \"00\"
     #[test]
     fn s36_what_is_not_agreed_to_is_refused() {
         assert_eq!(faults(LOCK, "MIT OR GPL-3.0"), [""; 0]);
+        let other = LOCK.replace("theirs", "twice");
+        let twice = |version: &str| format!("{other}\n{}", other.replace("1.0.0", version));
+        let twice = |version: &str| twice(version).replacen("\"ours\"", "\"theirs\"", 1);
+        assert_eq!(faults(&twice("2.0.0"), "MIT"), [""; 0]);
+        assert_eq!(faults(&twice("2"), "MIT"), [""; 0]);
+        assert_eq!(faults(&twice("20.0.0"), "MIT").len(), 1);
         for (what, lock, licence) in [
             ("not on the list", LOCK.replace("theirs", "others"), "MIT"),
             ("licence", LOCK.to_owned(), "GPL-3.0"),

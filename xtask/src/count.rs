@@ -5,11 +5,11 @@ pub(crate) fn tests(output: &str) -> (usize, usize) {
     let mut passed = 0;
     let mut failed = 0;
     for line in output.lines() {
-        let line = line.trim();
         // `test result: ok. 6 passed; 0 failed; …`, once for each binary, and
         // `Summary [ 1.2s] 57 tests run: 55 passed (1 slow), 2 failed, 0 skipped`, once.
+        // Indented, the former is nextest showing what a test that failed has printed.
         let is_summary = line.starts_with("test result:")
-            || (line.starts_with("Summary [") && line.contains("run:"));
+            || (line.trim_start().starts_with("Summary [") && line.contains("run:"));
         if !is_summary {
             continue;
         }
@@ -40,8 +40,7 @@ mod tests {
                      other text 9 passed\n\
                      test result: FAILED. 4 passed; 1 failed; 0 ignored; 0 measured\n";
         assert_eq!(super::tests(cargo), (10, 1));
-        let nextest =
-            "     Summary [   1.234s] 57 tests run: 55 passed (1 slow), 2 failed, 0 skipped\n";
+        let nextest = "    test result: FAILED. 0 passed; 1 failed;\n     Summary [   1.234s] 57 tests run: 55 passed (1 slow), 2 failed, 0 skipped\n";
         assert_eq!(super::tests(nextest), (55, 2));
         assert_eq!(super::tests(""), (0, 0));
     }

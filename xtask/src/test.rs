@@ -178,6 +178,8 @@ fn tests(server: &str, environment: &[(&str, String)], all: bool) -> Vec<Step> {
             "nextest",
             "run",
             "--no-fail-fast",
+            "--status-level=fail",
+            "--final-status-level=fail",
             "--locked",
             "--all-features",
         ])
