@@ -18,6 +18,7 @@ pub mod drops;
 pub mod proxy;
 pub mod raw;
 pub mod scram;
+pub mod scripted;
 pub mod server;
 pub mod temporary;
 pub mod transport;
