@@ -40,14 +40,19 @@ pub mod internals {
 /// What the derive macros' code calls. Nothing here is covered by semantic versioning.
 #[doc(hidden)]
 pub mod derive_support {
+    pub use crate::buffer::WriteBuffer;
+    pub use crate::codec::DeclaredType;
     pub use crate::error::Result;
+    pub use crate::params::sealed::Sealed as SealedParams;
+    pub use crate::params::{ParamFields, ParamType, encode_fields, fields_are_declared};
     pub use crate::row::{
         ColumnType, Columns, Fields, FromColumns, Plan, PlanBuilder, RowRef, plan_row, read_row,
     };
+    pub use crate::types::Type;
 }
 
 #[cfg(feature = "derive")]
-pub use kornak_derive::FromRow;
+pub use kornak_derive::{FromRow, Params};
 
 #[cfg(feature = "with-serde_json-1")]
 pub use self::codec::Json;

@@ -8,8 +8,8 @@ use crate::types::{Format, Type};
 /// The parameters of a statement: `()`, a tuple of up to 32, a slice or array or `Vec` of one
 /// type, or `&[&(dyn DynEncode + Sync)]` for a number of them known only at run time.
 ///
-/// The trait is sealed; `#[derive(Params)]`-like structs are passed as tuples of their
-/// fields.
+/// The trait is sealed; a struct of one's own becomes parameters by deriving it: its fields
+/// are those of the tuple that they would make.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the parameters of a statement",
     label = "not parameters",
@@ -32,6 +32,125 @@ pub trait Params: sealed::Sealed {
     /// Appends each value with its length.
     #[doc(hidden)]
     fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()>;
+}
+
+/// The fields of a struct as parameters, in their order: what `#[derive(Params)]` writes
+/// beside [`Params`] itself.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be flattened into parameters",
+    label = "no struct of parameters",
+    note = "`flatten` takes structs that derive `kornak::Params`, and `Option`s of them"
+)]
+pub trait ParamFields {
+    /// How many parameters they are.
+    const COUNT: usize;
+
+    /// What the parameter at `index` declares itself as.
+    fn declared(index: usize) -> DeclaredType;
+
+    /// Whether the parameters declare themselves as `declared`, of which there are
+    /// [`COUNT`](Self::COUNT).
+    fn are_declared(declared: &[DeclaredType]) -> bool;
+
+    /// Appends each value with its length. There are [`COUNT`](Self::COUNT) `types`;
+    /// `first` is the index of the first parameter.
+    fn encode(&self, types: &[Type], first: usize, out: &mut WriteBuffer) -> Result<()>;
+}
+
+/// `None` is NULL for each of them.
+impl<T: ParamFields> ParamFields for Option<T> {
+    const COUNT: usize = T::COUNT;
+
+    fn declared(index: usize) -> DeclaredType {
+        T::declared(index)
+    }
+
+    #[inline]
+    fn are_declared(declared: &[DeclaredType]) -> bool {
+        T::are_declared(declared)
+    }
+
+    #[inline]
+    fn encode(&self, types: &[Type], first: usize, out: &mut WriteBuffer) -> Result<()> {
+        match self {
+            Some(fields) => fields.encode(types, first, out),
+            None => {
+                for _ in 0..T::COUNT {
+                    let length = out.begin_length();
+                    out.end_null(length);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// [`Params::are_declared`] of a struct.
+#[doc(hidden)]
+#[inline]
+pub fn fields_are_declared<T: ParamFields>(declared: &[DeclaredType]) -> bool {
+    declared.len() == T::COUNT && T::are_declared(declared)
+}
+
+/// [`Params::encode`] of a struct.
+///
+/// # Errors
+///
+/// If there are more or fewer types than fields, or a value can't be written.
+#[doc(hidden)]
+#[inline]
+pub fn encode_fields<T: ParamFields>(
+    fields: &T,
+    types: &[Type],
+    out: &mut WriteBuffer,
+) -> Result<()> {
+    check_count(T::COUNT, types.len())?;
+    fields.encode(types, 0, out)
+}
+
+/// Every [`Encode`], under messages that speak of fields. Derived code goes through this
+/// trait alone, so that the compiler tells a field that can't be a parameter once.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be a parameter",
+    label = "not a parameter",
+    note = "numbers, strings, `Vec`s and `Option`s of them and many more can; types of other crates need a feature such as `with-uuid-1`",
+    note = "derive `kornak::Encode` for enums, composites and newtypes of your own"
+)]
+pub trait ParamType {
+    /// [`Encode::DECLARED`].
+    const DECLARED: DeclaredType;
+
+    /// Appends the value of the field `name`, the parameter at `index`.
+    ///
+    /// # Errors
+    ///
+    /// If the value can't be written as a `ty`.
+    fn encode_field(
+        &self,
+        name: &'static str,
+        index: usize,
+        ty: &Type,
+        out: &mut WriteBuffer,
+    ) -> Result<()>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Encode> ParamType for T {
+    const DECLARED: DeclaredType = T::DECLARED;
+
+    #[inline]
+    fn encode_field(
+        &self,
+        name: &'static str,
+        index: usize,
+        ty: &Type,
+        out: &mut WriteBuffer,
+    ) -> Result<()> {
+        encode_value(self, ty, format_of(T::DECLARED), out)
+            .map_err(|error| at(error.at(format_args!("field {name}")), index))
+    }
 }
 
 /// Checks that there are as many parameters as the statement takes.
@@ -264,7 +383,6 @@ delegate! {
     [] Vec<&(dyn DynEncode + Sync)>, this => this.as_slice();
 }
 
-mod sealed {
-    #[expect(unnameable_types, reason = "that is what seals the trait")]
+pub(crate) mod sealed {
     pub trait Sealed {}
 }

@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Data, DataStruct, DeriveInput, Fields, Ident, Index, Lifetime, Member, Type};
 
 use crate::attributes::{Container, Default, Errors, Field};
-use crate::generics::{ImplGenerics, static_borrow};
+use crate::generics::{ImplGenerics, at, static_borrow};
 use crate::names::name_of;
 
 /// One field of the struct.
@@ -364,11 +364,6 @@ impl Part<'_> {
         };
         quote!(let #local: #ty = #value;)
     }
-}
-
-/// The place of `span`, in code that is the macro's own.
-fn at(span: Span) -> Span {
-    Span::call_site().located_at(span)
 }
 
 fn not_a_struct(span: Span, what: &str) -> syn::Error {

@@ -112,3 +112,8 @@ pub(crate) fn static_borrow(ty: &Type) -> Option<Span> {
     }
     find(ty.to_token_stream(), &mut Default::default())
 }
+
+/// The place of `span`, in code that is the macro's own.
+pub(crate) fn at(span: Span) -> Span {
+    Span::call_site().located_at(span)
+}

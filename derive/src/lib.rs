@@ -21,6 +21,7 @@ mod attributes;
 mod from_row;
 mod generics;
 mod names;
+mod params;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -165,6 +166,43 @@ use syn::{DeriveInput, parse_macro_input};
 #[proc_macro_derive(FromRow, attributes(kornak))]
 pub fn derive_from_row(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input), from_row::derive)
+}
+
+/// Makes a struct the parameters of a statement: its fields in their order, `$1` the first.
+///
+/// They are sent as the tuple of the fields would be, and as fast. A field marked `skip` is
+/// no parameter, one marked `flatten` is a struct that derives `Params` and whose fields
+/// stand in its place.
+///
+/// # Example
+///
+/// ```
+/// use kornak::{FromRow, Params};
+///
+/// #[derive(Debug, PartialEq, FromRow, Params)]
+/// struct Elephant {
+///     id: i32,
+///     name: String,
+///     #[kornak(rename = "birth_year")]
+///     year: Option<i32>,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> kornak::Result<()> {
+/// # let url = xtask::server::Server::for_tests().url();
+/// # let mut connection = kornak::Connection::connect(&url).await?;
+/// connection.execute_script("create temp table elephant (id int, name text, birth_year int)").await?;
+/// let rani = Elephant { id: 7, name: "Rani".into(), year: None };
+/// let sql = "insert into elephant (id, name, birth_year) values ($1, $2, $3)";
+/// connection.execute(sql, &rani).await?;
+/// let read: Elephant = connection.fetch_one("select * from elephant", ()).await?;
+/// assert_eq!(read, rani);
+/// # Ok(())
+/// # }
+/// ```
+#[proc_macro_derive(Params, attributes(kornak))]
+pub fn derive_params(input: TokenStream) -> TokenStream {
+    expand(parse_macro_input!(input), params::derive)
 }
 
 fn expand(
