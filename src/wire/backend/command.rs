@@ -62,13 +62,21 @@ impl<'a> CommandComplete<'a> {
                         .and_then(|(rows, value)| rows.checked_add(value));
                     factor = factor.and_then(|factor| factor.checked_mul(10));
                 }
-                b' ' => return rows.unwrap_or(0),
+                b' ' if COUNTING.iter().any(|command| self.tag.starts_with(command)) => {
+                    return rows.unwrap_or(0);
+                }
                 _ => return 0,
             }
         }
         0
     }
 }
+
+/// The commands that say how many rows they touched, each with the space behind it
+/// (`display_rowcount` in the server's `cmdtaglist.h`).
+const COUNTING: &[&[u8]] = &[
+    b"SELECT ", b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE ", b"FETCH ", b"MOVE ", b"COPY ",
+];
 
 #[cold]
 fn malformed(body: &[u8]) -> Error {
