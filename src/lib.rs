@@ -6,6 +6,7 @@ pub mod config;
 pub mod connection;
 pub mod error;
 mod params;
+pub mod pool;
 mod protocol;
 pub mod row;
 mod statement;
@@ -59,9 +60,10 @@ pub use self::codec::Json;
 pub use self::codec::{Date, Decode, Encode, RawJson, Time, Timestamp, TimestampTz, Uuid};
 pub use self::config::Config;
 pub use self::connection::{
-    CancelToken, Connection, IsolationLevel, RowStream, Transaction, TransactionStatus,
+    CancelToken, Connection, IsolationLevel, RetryPolicy, RowStream, Transaction, TransactionStatus,
 };
 pub use self::error::{Error, ErrorKind, Result, SqlState};
 pub use self::params::Params;
+pub use self::pool::{Pool, PoolConnection};
 pub use self::row::{FromRow, Row, RowRef};
 pub use self::types::Type;

@@ -6,8 +6,10 @@ mod connect;
 mod endpoint;
 mod execute;
 mod hygiene;
+mod lend;
 mod link;
 mod recover;
+mod retry;
 mod session;
 mod sinks;
 mod stream;
@@ -24,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use self::cancel::CancelToken;
+pub use self::retry::{Attempt, Attempts, RetryPolicy};
 pub use self::session::Notification;
 pub use self::stream::RowStream;
 pub use self::transaction::{IsolationLevel, Transaction, TransactionBuilder};
@@ -83,6 +86,8 @@ pub struct Connection {
     cancel_token: CancelToken,
     names: Names,
     default_timeout: Option<Duration>,
+    /// The default timeout of the configuration.
+    configured_timeout: Option<Duration>,
 }
 
 /// The names that a connection gives: none is used twice.
@@ -205,6 +210,7 @@ impl Connection {
             cancel_token,
             names: Names::new()?,
             default_timeout: config.query_timeout(),
+            configured_timeout: config.query_timeout(),
         })
     }
 }

@@ -159,6 +159,18 @@ impl Error {
         Self::new(ErrorKind::Io, doing).with_source(error)
     }
 
+    /// The same error for somebody else: what went wrong for all of them.
+    pub(crate) fn duplicate(&self) -> Self {
+        let mut this = Self::new(self.inner.kind, self.inner.message.clone());
+        this.inner.outcome = self.inner.outcome;
+        this.inner.cause = match &self.inner.cause {
+            Some(Cause::Server(error)) => Some(Cause::Server(error.clone())),
+            Some(Cause::Other(cause)) => Some(Cause::Other(cause.to_string().into())),
+            Some(Cause::Encode(_) | Cause::Decode(_)) | None => None,
+        };
+        this
+    }
+
     pub(crate) fn with_source(
         mut self,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,

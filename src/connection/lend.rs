@@ -1,0 +1,92 @@
+//! What a pool needs to know and do between two borrowers of a connection.
+
+use std::time::Duration;
+
+use super::Connection;
+use super::hygiene::Hygiene;
+use super::session::Handlers;
+use super::timer::Limit;
+use crate::error::{Error, Result};
+use crate::wire::TransactionStatus;
+
+impl Connection {
+    /// Tells connections apart.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether nobody has use for the connection any more.
+    pub(crate) fn is_unusable(&self) -> bool {
+        self.link.is_closed() || self.is_unfit
+    }
+
+    /// The next borrower gets a connection without the handlers, the timeout and the
+    /// unsent BEGIN of the last one.
+    pub(crate) fn forget_borrower(&mut self, default_timeout: Option<Duration>) {
+        self.link.session.handlers = Handlers::default();
+        self.default_timeout = default_timeout.or(self.configured_timeout);
+        if !self.queued.is_empty() {
+            self.queued.clear();
+            self.queue_generation += 1;
+        }
+    }
+
+    /// Whether the connection is at rest, outside of a transaction, with nothing to undo.
+    pub(crate) fn is_returnable(&mut self) -> bool {
+        let is_returnable =
+            self.is_at_rest() && self.link.core.transaction_status() == TransactionStatus::Idle;
+        if is_returnable {
+            self.link.shrink();
+        }
+        is_returnable
+    }
+
+    /// Brings the connection to rest, and rolls an open transaction back.
+    ///
+    /// # Errors
+    ///
+    /// If it is closed, or can't be brought to rest.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped; the next call goes on where this one was.
+    pub(crate) async fn recover_for_next(&mut self) -> Result<()> {
+        self.link.set_limit(Limit::None);
+        self.recover().await?;
+        if self.link.core.transaction_status() != TransactionStatus::Idle {
+            self.undo = vec!["rollback".into()];
+            self.recover().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing has arrived that nobody asked for: a byte out of turn, a FATAL error,
+    /// the end. Reads what is there without waiting.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        self.link.check_silent().unwrap_or(false)
+    }
+
+    /// Asks the server whether it lives: a Sync alone, in one round trip.
+    ///
+    /// # Errors
+    ///
+    /// If it doesn't.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped.
+    pub(crate) async fn ping(&mut self) -> Result<()> {
+        self.link.set_limit(Limit::None);
+        self.execute_unprepared(&[]).await.map(|_| ())
+    }
+
+    /// The session as it is now is what a borrower is to find.
+    pub(crate) fn forget_what_was_done(&mut self) {
+        self.hygiene = Hygiene::default();
+    }
+
+    /// The connection can't be trusted any more.
+    pub(crate) fn poison(&mut self, why: &'static str) {
+        self.link.close(Error::usage(why));
+    }
+}

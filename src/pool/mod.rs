@@ -1,0 +1,208 @@
+//! A pool of connections: safe to return anything to.
+//!
+//! A connection comes back to the pool in whatever state its borrower left it: with a query
+//! running, a transaction open, settings changed. The pool reads, cancels, rolls back and
+//! resets before the next borrower sees it, and closes what can't be brought to rest.
+
+mod guard;
+mod options;
+mod shared;
+mod slots;
+mod verbs;
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use self::guard::PoolConnection;
+pub use self::options::{
+    DEFAULT_ACQUIRE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_LIFETIME, DEFAULT_MAX_SIZE,
+    DEFAULT_PING_AFTER, PoolBuilder, Reset,
+};
+
+use self::shared::Shared;
+use crate::config::IntoConfig;
+use crate::error::{Error, Result};
+
+/// Connections that are shared. A clone is another handle of the same pool.
+///
+/// Waiters are served in their order. When the last handle is dropped the pool is closed;
+/// connections that are lent then are closed when they come back.
+///
+/// # Example
+///
+/// ```no_run
+/// # async fn example() -> kornak::Result<()> {
+/// let pool = kornak::Pool::connect("postgres://localhost/app").await?;
+///
+/// // The verbs work on the pool itself …
+/// let count: i64 = pool.fetch_one("select count(*) from users", ()).await?;
+///
+/// // … and on a connection of it, for several statements in a row.
+/// let mut connection = pool.acquire().await?;
+/// let mut transaction = connection.begin().await?;
+/// transaction.execute("delete from users where id = $1", (7,)).await?;
+/// transaction.commit().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+    /// Dropped with the last handle.
+    _owner: Arc<Owner>,
+}
+
+/// The numbers of a pool at one moment.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PoolStatus {
+    /// How many connections may be open.
+    pub max_size: usize,
+    /// How many are open or being opened.
+    pub size: usize,
+    /// How many lie idle.
+    pub idle: usize,
+    /// How many are lent, or being brought to rest after they were.
+    pub busy: usize,
+    /// How many are being opened.
+    pub connecting: usize,
+    /// How many wait for one.
+    pub waiting: usize,
+    /// Why the last attempt to connect failed, if it did.
+    pub last_connect_error: Option<Error>,
+    /// Whether the pool is closed.
+    pub is_closed: bool,
+}
+
+/// Closes the pool when its last handle is gone.
+struct Owner(Arc<Shared>);
+
+impl Pool {
+    /// A pool with default options, and its first connection.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is wrong, or no connection can be made.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the pool.
+    pub async fn connect(config: impl IntoConfig) -> Result<Self> {
+        Self::builder().connect(config).await
+    }
+
+    /// A pool with options.
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::new()
+    }
+
+    /// Lends a connection, which comes back when the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PoolTimeout`](crate::ErrorKind::PoolTimeout) when none becomes free in
+    /// time: the message says how many are busy and connecting, and why the last connect
+    /// failed. [`ErrorKind::PoolClosed`](crate::ErrorKind::PoolClosed). The server's refusal,
+    /// where trying again can't help.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: its turn goes to the next in line.
+    pub async fn acquire(&self) -> Result<PoolConnection> {
+        let timeout = self.shared.options.acquire_timeout;
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Ok(PoolConnection::new(self.shared.acquire(deadline).await?))
+    }
+
+    /// The numbers of the pool now.
+    pub fn status(&self) -> PoolStatus {
+        let counts = self.shared.counts();
+        PoolStatus {
+            max_size: counts.max,
+            size: counts.open,
+            idle: counts.idle,
+            busy: counts.open - counts.idle - counts.connecting,
+            connecting: counts.connecting,
+            waiting: counts.waiting,
+            last_connect_error: self.shared.last_error(),
+            is_closed: self.shared.is_closed(),
+        }
+    }
+
+    /// Changes how many connections may be open; at least 1. Those that are too many are
+    /// closed, the lent ones when they come back.
+    pub fn resize(&self, max_size: usize) {
+        self.shared.resize(max_size.max(1));
+    }
+
+    /// Closes every connection that is open now, the lent ones when they come back: after a
+    /// failover, or when a password has changed.
+    pub fn expire_all(&self) {
+        self.shared.expire_all();
+    }
+
+    /// Closes the pool: nobody gets a connection any more. Waits for the lent ones to come
+    /// back, for `grace` at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: the pool is closed all the same.
+    pub async fn close(&self, grace: Duration) {
+        let deadline = Instant::now().checked_add(grace);
+        let goodbyes = self.shared.close();
+        let closing = async {
+            for connection in goodbyes {
+                connection.close().await;
+            }
+            self.shared.emptied().await;
+        };
+        match deadline {
+            Some(deadline) => drop(tokio::time::timeout_at(deadline, closing).await),
+            None => closing.await,
+        }
+    }
+
+    /// Whether the pool is closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.warm_up(shared.options.min_size);
+        if let Some(pause) = shared.options.maintenance_pause() {
+            drop(tokio::spawn(maintain(Arc::downgrade(&shared), pause)));
+        }
+        Self {
+            _owner: Arc::new(Owner(Arc::clone(&shared))),
+            shared,
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        drop(self.0.close());
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Looks after the idle connections now and then, while the pool is open.
+async fn maintain(shared: Weak<Shared>, pause: Duration) {
+    loop {
+        tokio::time::sleep(pause).await;
+        match shared.upgrade() {
+            Some(shared) if !shared.is_closed() => shared.maintain(),
+            _ => return,
+        }
+    }
+}
