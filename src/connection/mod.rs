@@ -8,6 +8,7 @@ mod execute;
 mod hygiene;
 mod lend;
 mod link;
+pub mod pipeline;
 mod recover;
 mod retry;
 mod session;
