@@ -100,7 +100,7 @@ async fn main() -> kornak::Result<()> {
             if name.len() > longest.len() {
                 longest = name.to_owned();
             }
-            kornak::Result::Ok(())
+            Ok::<_, kornak::Error>(())
         })
         .await?;
     report(
@@ -178,7 +178,7 @@ async fn main() -> kornak::Result<()> {
             for n in 0..100_i64 {
                 sum += pool.fetch_one::<i64>("select $1 * $2", (task, n)).await?;
             }
-            kornak::Result::Ok(sum)
+            Ok::<_, kornak::Error>(sum)
         }));
     }
     let mut sum = 0;

@@ -17,7 +17,7 @@ pub use self::sqlstate::SqlState;
 pub use self::value::{DecodeError, EncodeError};
 
 /// The result of everything in this crate that can fail.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, and what is known of the work that was asked for.
 ///
