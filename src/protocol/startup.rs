@@ -6,7 +6,8 @@ use std::fmt;
 
 use super::md5::md5_password;
 use super::scram::{
-    self, BindingPolicy, ChannelBinding, EndPoint, ROUNDS_PER_SLICE, Scram, ScramKeys, ScramLimits,
+    self, BindingPolicy, ChannelBinding, EndPoint, GivenKeys, ROUNDS_PER_SLICE, Scram, ScramKeys,
+    ScramLimits,
 };
 use super::sink::Sink;
 use crate::buffer::{ReadBuffer, WriteBuffer};
@@ -38,6 +39,8 @@ pub struct Credentials {
     pub nonce: [u8; 18],
     /// The keys of an earlier SCRAM exchange of the same role and password.
     pub scram_keys: Option<ScramKeys>,
+    /// Keys that stand in for the password in SCRAM.
+    pub given_keys: Option<GivenKeys>,
 }
 
 /// What the client agrees to. Nothing weaker is ever sent.
@@ -397,26 +400,33 @@ impl Startup {
         self.check_method("SCRAM", self.policy.methods.scram)?;
         let end_point = self.policy.end_point.clone();
         let binding = ChannelBinding::choose(mechanisms.iter(), self.policy.binding, end_point)?;
-        let mut scram = Scram::new(
-            self.password()?,
-            self.credentials.nonce,
-            binding,
-            self.policy.scram,
-        );
-        if let Some(keys) = self.credentials.scram_keys.take() {
+        let given = self.credentials.given_keys.take();
+        let password = match given {
+            Some(_) => &[],
+            None => self.password()?,
+        };
+        let nonce = self.credentials.nonce;
+        let mut scram = Scram::new(password, nonce, binding, self.policy.scram);
+        if let Some(keys) = given {
+            scram = scram.with_given_keys(keys);
+        } else if let Some(keys) = self.credentials.scram_keys.take() {
             scram = scram.with_keys(keys);
         }
         frontend::sasl_initial_response(out, scram.mechanism(), scram.initial_response())?;
         Ok(State::ScramFirst(Box::new(scram)))
     }
 
+    /// The password. An empty one is none, as for libpq (`pg_fe_sendauth`).
     fn password(&self) -> Result<&[u8]> {
-        self.credentials.password.as_deref().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Config,
-                "the server asks for a password, and none is configured",
-            )
-        })
+        let password = self.credentials.password.as_deref();
+        password
+            .filter(|password| !password.is_empty())
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Config,
+                    "the server asks for a password, and none is configured",
+                )
+            })
     }
 
     fn check_method(&self, asked: &str, allowed: bool) -> Result<()> {

@@ -45,7 +45,7 @@ const NONCE: [u8; 18] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 1
 
 /// Real work would be all that a run does.
 const LIMITS: ScramLimits = ScramLimits {
-    allow_weak: true,
+    min_iterations: 1,
     max_iterations: 16,
 };
 

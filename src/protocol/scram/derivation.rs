@@ -6,6 +6,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::block_api::compress256;
 use sha2::{Digest as _, Sha256};
 
+use super::GivenKeys;
+
 /// The keys that prove both sides' knowledge of a password, good for one salt and number
 /// of iterations.
 ///
@@ -59,6 +61,16 @@ impl Derivation {
     /// Whether `keys` are what this derivation would give.
     pub(super) fn matches(&self, keys: &ScramKeys) -> bool {
         self.first_round == keys.first_round && self.iterations == keys.iterations
+    }
+
+    /// The keys that were given, as those of this derivation.
+    pub(super) fn with_given(&self, given: GivenKeys) -> ScramKeys {
+        ScramKeys {
+            client_key: given.client_key,
+            server_key: given.server_key,
+            first_round: self.first_round,
+            iterations: self.iterations,
+        }
     }
 
     /// Goes at most `rounds` rounds further, and returns the keys after the last one.

@@ -41,9 +41,9 @@ pub struct Scram {
 /// How many iterations a server may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScramLimits {
-    /// Allows less than [`MIN_ITERATIONS`]. Whoever sees the exchange can then guess
-    /// passwords faster.
-    pub allow_weak: bool,
+    /// The fewest that the client accepts. The fewer there are, the faster can whoever sees
+    /// the exchange guess passwords.
+    pub min_iterations: u32,
     /// The most iterations that the client works off.
     pub max_iterations: u32,
 }
@@ -75,7 +75,7 @@ enum State {
     First {
         password: Vec<u8>,
         nonce: Vec<u8>,
-        known_keys: Option<ScramKeys>,
+        known_keys: KnownKeys,
     },
     /// The server's first message is in.
     Deriving(Deriving),
@@ -88,6 +88,25 @@ enum State {
     Finished(ScramKeys),
     /// A message was refused.
     Failed,
+}
+
+/// What may spare the derivation.
+enum KnownKeys {
+    None,
+    /// Of an earlier exchange: good for its salt and iterations.
+    Derived(ScramKeys),
+    /// In place of a password: good for whatever the server says.
+    Given(GivenKeys),
+}
+
+/// Keys that stand in for a password (libpq's `scram_client_key` and `scram_server_key`),
+/// as a proxy has them that passes its client's authentication on.
+#[derive(Clone)]
+pub struct GivenKeys {
+    /// Proves the client's identity.
+    pub client_key: [u8; 32],
+    /// Checks the server's proof.
+    pub server_key: [u8; 32],
 }
 
 struct Deriving {
@@ -129,7 +148,7 @@ impl Scram {
             state: State::First {
                 password: saslprep::prepare(password).into_owned(),
                 nonce,
-                known_keys: None,
+                known_keys: KnownKeys::None,
             },
         }
     }
@@ -139,7 +158,16 @@ impl Scram {
     #[must_use]
     pub fn with_keys(mut self, keys: ScramKeys) -> Self {
         if let State::First { known_keys, .. } = &mut self.state {
-            *known_keys = Some(keys);
+            *known_keys = KnownKeys::Derived(keys);
+        }
+        self
+    }
+
+    /// Uses these keys, and no password.
+    #[must_use]
+    pub fn with_given_keys(mut self, keys: GivenKeys) -> Self {
+        if let State::First { known_keys, .. } = &mut self.state {
+            *known_keys = KnownKeys::Given(keys);
         }
         self
     }
@@ -189,9 +217,15 @@ impl Scram {
             unproven,
             transcript,
         };
-        match known_keys.filter(|keys| deriving.derivation.matches(keys)) {
-            Some(keys) => self.prove(deriving, keys),
-            None => self.state = State::Deriving(deriving),
+        match known_keys {
+            KnownKeys::Derived(keys) if deriving.derivation.matches(&keys) => {
+                self.prove(deriving, keys);
+            }
+            KnownKeys::Given(given) => {
+                let keys = deriving.derivation.with_given(given);
+                self.prove(deriving, keys);
+            }
+            _ => self.state = State::Deriving(deriving),
         }
         Ok(self.step(0))
     }
@@ -305,6 +339,12 @@ impl fmt::Debug for Scram {
     }
 }
 
+impl fmt::Debug for GivenKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GivenKeys").finish_non_exhaustive()
+    }
+}
+
 impl ScramLimits {
     fn check(self, iterations: u32) -> Result<()> {
         if iterations > self.max_iterations {
@@ -317,10 +357,11 @@ impl ScramLimits {
                 self.max_iterations
             )));
         }
-        if iterations < MIN_ITERATIONS && !self.allow_weak {
+        if iterations < self.min_iterations {
             return Err(refused(format!(
                 "the server asks for {iterations} SCRAM iterations, which protect the \
-                 password too little; allowed are at least {MIN_ITERATIONS}"
+                 password too little; allowed are at least {}",
+                self.min_iterations
             )));
         }
         Ok(())
@@ -330,7 +371,7 @@ impl ScramLimits {
 impl Default for ScramLimits {
     fn default() -> Self {
         Self {
-            allow_weak: false,
+            min_iterations: MIN_ITERATIONS,
             max_iterations: MAX_ITERATIONS,
         }
     }

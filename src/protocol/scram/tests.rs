@@ -182,7 +182,7 @@ fn s10_too_few_iterations_are_refused_unless_allowed() {
         assert!(scram.client_final().is_err());
 
         let limits = ScramLimits {
-            allow_weak: true,
+            min_iterations: 1,
             ..ScramLimits::default()
         };
         let mut scram = Scram::new(b"secret", NONCE, ChannelBinding::None, limits);
@@ -191,6 +191,60 @@ fn s10_too_few_iterations_are_refused_unless_allowed() {
         work(&mut scram);
         assert!(scram.client_final().is_ok());
     }
+}
+
+#[test]
+fn s10_the_floor_may_be_raised() {
+    let limits = ScramLimits {
+        min_iterations: 10_000,
+        ..ScramLimits::default()
+    };
+    for (iterations, allowed) in [("4096", false), ("9999", false), ("10000", true)] {
+        let mut scram = Scram::new(b"secret", NONCE, ChannelBinding::None, limits);
+        let result = scram.handle_server_first(first_with_iterations(iterations).as_bytes());
+        assert_eq!(result.is_ok(), allowed, "{iterations}");
+    }
+}
+
+/// The keys of a finished exchange make the same messages without the password, and no
+/// others do.
+#[test]
+fn given_keys_stand_in_for_the_password() {
+    let mut scram = plain();
+    let _ = scram
+        .handle_server_first(PLAIN.server_first.as_bytes())
+        .unwrap();
+    work(&mut scram);
+    let expected = scram.client_final().unwrap().to_vec();
+    scram
+        .handle_server_final(PLAIN.server_final.as_bytes())
+        .unwrap();
+    let keys = scram.keys().unwrap().clone();
+
+    let given = GivenKeys {
+        client_key: keys.client_key,
+        server_key: keys.server_key,
+    };
+    let with = |given: GivenKeys| {
+        let mut scram = Scram::new(b"", NONCE, ChannelBinding::None, ScramLimits::default())
+            .with_given_keys(given);
+        let first = PLAIN.server_first.as_bytes();
+        assert_eq!(scram.handle_server_first(first).unwrap(), Progress::Ready);
+        scram
+    };
+    let mut scram = with(given.clone());
+    assert_eq!(scram.client_final().unwrap(), expected);
+    scram
+        .handle_server_final(PLAIN.server_final.as_bytes())
+        .unwrap();
+    assert!(scram.is_finished());
+
+    let mut scram = with(GivenKeys {
+        server_key: [7; 32],
+        ..given
+    });
+    let error = scram.handle_server_final(PLAIN.server_final.as_bytes());
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Authentication);
 }
 
 #[test]
@@ -270,7 +324,7 @@ fn s11_steps_skipped_doubled_and_out_of_order_are_refused() {
 #[test]
 fn s12_mutated_messages_are_refused_or_well_formed() {
     let limits = ScramLimits {
-        allow_weak: true,
+        min_iterations: 1,
         max_iterations: 10_000,
     };
     let mut passed = 0;

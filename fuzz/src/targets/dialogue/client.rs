@@ -422,6 +422,7 @@ pub fn start(out: &mut WriteBuffer) -> Result<Startup> {
         password: Some(b"secret".to_vec()),
         nonce: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17],
         scram_keys: None,
+        given_keys: None,
     };
     let policy = AuthenticationPolicy {
         methods: Methods {
@@ -436,7 +437,7 @@ pub fn start(out: &mut WriteBuffer) -> Result<Startup> {
         binding: BindingPolicy::Prefer,
         end_point: EndPoint::Plain,
         scram: ScramLimits {
-            allow_weak: true,
+            min_iterations: 1,
             max_iterations: 16,
         },
     };
