@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,7 +11,7 @@ use super::endpoint::Endpoint;
 use crate::buffer::WriteBuffer;
 use crate::error::{Error, Result};
 use crate::protocol::CancelKey;
-use crate::transport::Stream;
+use crate::transport::{Stream, connect_error};
 use crate::wire::frontend;
 
 /// Cancels what a connection is running, from anywhere.
@@ -60,7 +61,9 @@ impl CancelToken {
         let mut stream = self.inner.endpoint.open().await?;
         let mut out = WriteBuffer::default();
         frontend::cancel_request(&mut out, key.process_id, &key.secret)?;
-        write_all(&mut stream, &mut out).await?;
+        write_all(&mut stream, &mut out).await.map_err(|error| {
+            connect_error("the connection for the cancel request was lost", error)
+        })?;
         // The server closes the connection when it has sent the signal (ProcessCancelRequest
         // in its postmaster): until then the request may still hit what runs next.
         let mut rest = bytes::BytesMut::with_capacity(64);
@@ -98,22 +101,14 @@ impl Future for Cancelling {
 }
 
 /// Writes all that is pending.
-pub(super) async fn write_all(stream: &mut Stream, out: &mut WriteBuffer) -> Result<()> {
+pub(super) async fn write_all(stream: &mut Stream, out: &mut WriteBuffer) -> io::Result<()> {
     while !out.is_empty() {
-        let count = poll_fn(|cx| stream.poll_write(cx, out.pending()))
-            .await
-            .map_err(|error| Error::io("the connection is lost", error))?;
-        if count == 0 {
-            return Err(Error::io(
-                "the connection is lost",
-                std::io::ErrorKind::WriteZero.into(),
-            ));
+        match poll_fn(|cx| stream.poll_write(cx, out.pending())).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => out.advance(count),
         }
-        out.advance(count);
     }
-    poll_fn(|cx| stream.poll_flush(cx))
-        .await
-        .map_err(|error| Error::io("the connection is lost", error))
+    poll_fn(|cx| stream.poll_flush(cx)).await
 }
 
 impl fmt::Debug for CancelToken {

@@ -1,73 +1,262 @@
-//! How a session is made: hosts, addresses, encryption, startup, under one deadline.
+//! [`Connector`]: how a session is made, over hosts, addresses, encryption and startup, under
+//! one deadline.
 
-use std::future::poll_fn;
+use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::cancel::write_all;
-use super::endpoint::{Address, Endpoint, TlsSetup, end_point_of};
-use super::session::{Handlers, Observed, Session};
-use super::sinks::Nothing;
-use super::{CancelToken, Connection};
-use crate::buffer::{ReadBuffer, WriteBuffer};
-use crate::config::{self, AuthMethod, ChannelBinding, Config, ProtocolVersion, ResolvedConfig};
-use crate::error::{Error, ErrorKind, Result, SqlState};
-use crate::protocol::scram::{BindingPolicy, MIN_ITERATIONS, ScramLimits};
-use crate::protocol::{
-    AuthenticationPolicy, Core, Credentials, Methods, Startup, StartupProgress, Versions,
-};
-use crate::transport::Stream;
+use super::Connection;
+use super::endpoint::{Address, Endpoint, TlsSetup, Unopened};
+use super::hosts::{HostMemory, Standing, share};
+use super::login::log_in;
+use super::roles::Fitness;
+use crate::config::{self, Config, ResolvedConfig, Secret};
+use crate::error::{Error, ErrorKind, Outcome, Result, SqlState};
+use crate::protocol::scram::ScramKeys;
 
-/// Connects as `config` says. One deadline covers names, addresses, hosts, encryption and
-/// authentication together.
-pub(super) async fn connect(config: &Config, handlers: Handlers) -> Result<Connection> {
-    let config = config.resolve()?;
-    let deadline = config
-        .connect_timeout()
-        .and_then(|timeout| Instant::now().checked_add(timeout));
-    match deadline {
-        None => connect_any(&config, &handlers).await,
-        Some(deadline) => {
-            match tokio::time::timeout_at(deadline, connect_any(&config, &handlers)).await {
-                Ok(result) => result,
-                Err(_) => Err(Error::new(
-                    ErrorKind::Timeout,
-                    "no connection was made within connect_timeout",
-                )),
-            }
+/// Makes connections of one configuration, and keeps between them what spares work: the set
+/// up TLS, the keys of SCRAM, and which hosts failed of late.
+///
+/// The surroundings are looked at anew for each connection, so that a changed password file
+/// or certificate counts.
+pub(crate) struct Connector {
+    config: Config,
+    tls: Mutex<Option<TlsSetup>>,
+    keys: KeyCache,
+    hosts: HostMemory,
+}
+
+/// The keys of SCRAM exchanges that went well, for one password of one user at one host
+/// each.
+#[derive(Default)]
+pub(super) struct KeyCache {
+    kept: Mutex<Vec<Kept>>,
+}
+
+struct Kept {
+    host: String,
+    user: String,
+    password: Secret,
+    keys: ScramKeys,
+}
+
+/// One attempt to make a connection.
+struct Attempt<'a> {
+    connector: &'a Connector,
+    config: &'a ResolvedConfig,
+    tls: TlsSetup,
+}
+
+/// How many keys are kept: more hosts, users and passwords than one configuration has at a
+/// time.
+const MAX_KEYS: usize = 16;
+
+/// How many of the earlier failures an error tells.
+const MAX_NOTES: usize = 8;
+
+impl Connector {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            config: config.clone(),
+            tls: Mutex::default(),
+            keys: KeyCache::default(),
+            hosts: HostMemory::default(),
+        }
+    }
+
+    /// Connects. One deadline, `connect_timeout`, covers names, addresses, hosts, encryption,
+    /// authentication and the look at the server's role together; with several hosts each has
+    /// an equal share of what is left, so that a dead one leaves time for the others.
+    ///
+    /// A `password` that is given counts instead of the configuration's.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is wrong, no server can be reached in time, none is of the kind
+    /// that is wanted, or one refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket.
+    pub(crate) async fn connect(&self, password: Option<Secret>) -> Result<Connection> {
+        let config = match password {
+            Some(password) => self.config.clone().password(password).resolve()?,
+            None => self.config.resolve()?,
+        };
+        let deadline = config
+            .connect_timeout()
+            .and_then(|timeout| Instant::now().checked_add(timeout));
+        let attempt = Attempt {
+            connector: self,
+            tls: self.tls_setup(&config)?,
+            config: &config,
+        };
+        Box::pin(attempt.run(deadline)).await
+    }
+
+    /// The TLS that the configuration asks for: the one that was made before, unless options
+    /// or files have changed since.
+    fn tls_setup(&self, config: &ResolvedConfig) -> Result<TlsSetup> {
+        let mut kept = lock(&self.tls);
+        match &*kept {
+            Some(setup) if setup.is_current(config) => Ok(setup.clone()),
+            _ => Ok(kept.insert(TlsSetup::new(config)?).clone()),
         }
     }
 }
 
-/// The first host and address that lets us in.
-async fn connect_any(config: &ResolvedConfig, handlers: &Handlers) -> Result<Connection> {
-    let tls = TlsSetup::new(config)?;
-    let mut last = None;
-    for host in config.hosts() {
-        let addresses = match addresses(host, config).await {
-            Ok(addresses) => addresses,
-            Err(error) => {
-                last = Some(error);
-                continue;
-            }
-        };
-        for address in addresses {
-            match connect_address(config, handlers, host, &address, &tls).await {
-                Ok(connection) => return Ok(connection),
+impl Attempt<'_> {
+    /// The first host that lets us in and is of the kind that is wanted.
+    async fn run(self, deadline: Option<Instant>) -> Result<Connection> {
+        let hosts = self.config.hosts().iter().collect();
+        let hosts = self.order(hosts, ToString::to_string)?;
+        let mut failures: Vec<Error> = Vec::new();
+        // A connection that will do if nothing better is found.
+        let mut spare = None;
+        for (index, host) in hosts.iter().enumerate() {
+            let deadline = share(deadline, hosts.len() - index);
+            match self.host(host, deadline, &mut spare).await {
+                Ok(Some(connection)) => return Ok(connection),
+                Ok(None) => {}
                 // Another host would refuse the same password and database, or worse, not.
                 Err(error) if is_final(&error) => return Err(error),
-                Err(error) => last = Some(error),
+                Err(error) => failures.push(error),
             }
         }
+        if let Some(spare) = spare {
+            return Ok(spare);
+        }
+        let last = failures.pop();
+        let last = last.unwrap_or_else(|| Error::new(ErrorKind::Config, "no host is configured"));
+        Err(failures.iter().take(MAX_NOTES).fold(last, |last, earlier| {
+            last.with_note(format!("before: {earlier}"))
+        }))
     }
-    Err(last.unwrap_or_else(|| Error::new(ErrorKind::Config, "no host is configured")))
+
+    /// The first address of a host that lets us in and is of the kind that is wanted; `None`
+    /// where only a `spare` one was found.
+    async fn host(
+        &self,
+        host: &config::Endpoint,
+        deadline: Option<Instant>,
+        spare: &mut Option<Connection>,
+    ) -> Result<Option<Connection>> {
+        let name = host.to_string();
+        let found = within(deadline, &name, addresses(host, self.config)).await;
+        let addresses = match found {
+            Ok(addresses) => self.order(addresses, ToString::to_string)?,
+            Err(error) => {
+                let result = Err(error);
+                self.note(&name, &result);
+                return result;
+            }
+        };
+        let mut result = Ok(None);
+        for (index, address) in addresses.iter().enumerate() {
+            let deadline = share(deadline, addresses.len() - index);
+            let place = address.to_string();
+            result = match within(deadline, &place, self.address(host, address)).await {
+                Ok((connection, Fitness::Fit)) => Ok(Some(connection)),
+                Ok((connection, Fitness::Spare)) => {
+                    spare.get_or_insert(connection);
+                    Ok(None)
+                }
+                Ok((_, Fitness::Unfit(why))) => Err(Error::new(
+                    ErrorKind::NoSuitableServer,
+                    format!(
+                        "target_session_attrs={} rules the server out: {why} (connecting to \
+                         {place})",
+                        self.config.target_session_attrs()
+                    ),
+                )),
+                Err(error) => Err(error),
+            };
+            self.note(&place, &result);
+            if matches!(&result, Ok(Some(_))) || result.as_ref().is_err_and(is_final) {
+                break;
+            }
+        }
+        self.note(&name, &result);
+        result
+    }
+
+    /// One address, with or without TLS as `sslmode` allows.
+    async fn address(
+        &self,
+        host: &config::Endpoint,
+        address: &Address,
+    ) -> Result<(Connection, Fitness)> {
+        let attempts = self.tls.attempts(&host.host().to_string(), host.is_unix());
+        let last = attempts.len() - 1;
+        for (index, encryption) in attempts.into_iter().enumerate() {
+            let endpoint = Endpoint::new(address.clone(), encryption);
+            match self.session(host, endpoint).await {
+                Ok(mut connection) => {
+                    let wish = self.config.target_session_attrs();
+                    let fitness = connection.fitness(wish).await;
+                    return match fitness {
+                        Ok(fitness) => Ok((connection, fitness)),
+                        Err(error) => Err(error.with_place(address)),
+                    };
+                }
+                Err(unopened) if index < last && unopened.is_about_tls => {}
+                Err(unopened) => return Err(unopened.error.with_place(address)),
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Config,
+            "sslmode leaves no way to connect",
+        ))
+    }
+
+    async fn session(
+        &self,
+        host: &config::Endpoint,
+        endpoint: Endpoint,
+    ) -> Result<Connection, Unopened> {
+        let stream = endpoint.open().await?;
+        let endpoint = endpoint.settled(&stream);
+        let session = log_in(self.config, &self.connector.keys, host, endpoint, stream).await;
+        session.map_err(|error| Unopened {
+            // No entry of pg_hba.conf fits (28000), but one may with the other choice of
+            // encryption. libpq tries again after any error; a wrong password stays wrong.
+            is_about_tls: error.kind() == ErrorKind::Tls
+                || error.sqlstate() == Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
+            error,
+        })
+    }
+
+    fn order<T>(&self, places: Vec<T>, name: impl Fn(&T) -> String) -> Result<Vec<T>> {
+        let balance = self.config.load_balance_hosts();
+        self.connector.hosts.order(places, balance, name)
+    }
+
+    /// Remembers how a host or address was found; a spare connection is none of the kind that
+    /// is wanted.
+    fn note(&self, place: &str, found: &Result<Option<Connection>>) {
+        let standing = match found {
+            Ok(Some(_)) => Standing::Good,
+            Ok(None) => Standing::Unsuitable,
+            Err(error) if error.kind() == ErrorKind::NoSuitableServer => Standing::Unsuitable,
+            // That it refuses this user says nothing of the server.
+            Err(error) if is_final(error) => return,
+            Err(_) => Standing::Bad,
+        };
+        self.connector.hosts.note(place, standing);
+    }
 }
 
 /// The addresses of a host, in the order of the resolver.
 async fn addresses(host: &config::Endpoint, config: &ResolvedConfig) -> Result<Vec<Address>> {
-    if let Some(path) = host.host().socket_path(host.port()) {
-        return Ok(vec![Address::unix(path.into(), config)]);
+    if host.is_unix() {
+        let path = host.host().socket_path(host.port());
+        return Ok(path
+            .map(|path| Address::unix(path.into(), config))
+            .into_iter()
+            .collect());
     }
     let found: Vec<SocketAddr> = match host.address() {
         Some(address) => vec![(address, host.port()).into()],
@@ -80,145 +269,39 @@ async fn addresses(host: &config::Endpoint, config: &ResolvedConfig) -> Result<V
                         format!("can't find the address of the host \"{name}\""),
                         error,
                     )
+                    .with_outcome(Outcome::NotRun)
                 })?
                 .collect()
         }
     };
+    if found.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Io,
+            format!("the host \"{}\" has no address", host.host()),
+        ));
+    }
     Ok(found
         .into_iter()
         .map(|address| Address::tcp(address, config))
         .collect())
 }
 
-/// One address, with or without TLS as `sslmode` allows.
-async fn connect_address(
-    config: &ResolvedConfig,
-    handlers: &Handlers,
-    host: &config::Endpoint,
-    address: &Address,
-    tls: &TlsSetup,
-) -> Result<Connection> {
-    let mut attempts = tls
-        .attempts(&host.host().to_string(), host.is_unix())
-        .into_iter()
-        .peekable();
-    loop {
-        let Some(encryption) = attempts.next() else {
-            return Err(Error::new(
-                ErrorKind::Config,
-                "sslmode leaves no way to connect",
-            ));
-        };
-        let endpoint = Endpoint::new(address.clone(), encryption);
-        match connect_endpoint(config, handlers, host, endpoint).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) if attempts.peek().is_some() && is_about_encryption(&error) => {}
-            Err(error) => return Err(error.with_place(address)),
-        }
-    }
-}
-
-async fn connect_endpoint(
-    config: &ResolvedConfig,
-    handlers: &Handlers,
-    host: &config::Endpoint,
-    endpoint: Endpoint,
-) -> Result<Connection> {
-    let stream = endpoint.open().await?;
-    let endpoint = endpoint.settled(&stream);
-    start_session(config, handlers, host, endpoint, stream).await
-}
-
-/// The startup dialogue.
-async fn start_session(
-    config: &ResolvedConfig,
-    handlers: &Handlers,
-    host: &config::Endpoint,
-    endpoint: Endpoint,
-    mut stream: Stream,
-) -> Result<Connection> {
-    let mut nonce = [0; 18];
-    getrandom::fill(&mut nonce)
-        .map_err(|error| Error::io("no random numbers", std::io::Error::other(error)))?;
-    let credentials = Credentials {
-        user: config.user().to_owned(),
-        password: host.password().map(|password| password.expose().to_vec()),
-        nonce,
-        scram_keys: None,
+/// What `future` gives, if it does so in time.
+async fn within<T>(
+    deadline: Option<Instant>,
+    place: &str,
+    future: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(deadline) = deadline else {
+        return future.await;
     };
-    let policy = policy(config, &endpoint, &stream);
-    let versions = Versions {
-        min: version(config.min_protocol_version()),
-        max: version(config.max_protocol_version()),
-    };
-    let parameters: Vec<_> = config
-        .startup_parameters()
-        .filter(|(name, _)| *name != "user")
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let (mut input, mut out) = (ReadBuffer::new(), WriteBuffer::default());
-    let mut session = Session::new(handlers.clone());
-    let mut startup = Startup::start(&mut out, credentials, policy, versions, &parameters)?;
-    loop {
-        write_all(&mut stream, &mut out).await?;
-        let mut observed = Observed {
-            session: &mut session,
-            sink: &mut Nothing,
-        };
-        let needed = match startup.handle_input(&mut input, &mut out, &mut observed)? {
-            StartupProgress::NeedInput { needed } => needed,
-            // SCRAM's work is done in slices, so that no other task waits for long.
-            StartupProgress::Working => {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            StartupProgress::Ready(status) => {
-                let token = CancelToken::new(endpoint, startup.take_cancel_key());
-                return Connection::new(stream, input, Core::new(status), session, token, config);
-            }
-        };
-        if !out.is_empty() {
-            continue;
-        }
-        let read = poll_fn(|cx| input.fill(needed, |memory| stream.poll_read(cx, memory))).await;
-        if read.map_err(|error| Error::io("the connection was lost during startup", error))? == 0 {
-            return Err(Error::new(
-                ErrorKind::Io,
-                "the server closed the connection during startup",
-            ));
-        }
-    }
-}
-
-fn policy(config: &ResolvedConfig, endpoint: &Endpoint, stream: &Stream) -> AuthenticationPolicy {
-    let allowed = config.require_auth();
-    AuthenticationPolicy {
-        methods: Methods {
-            none: allowed.allows(AuthMethod::None),
-            password: allowed.allows(AuthMethod::Password),
-            md5: allowed.allows(AuthMethod::Md5),
-            scram: allowed.allows(AuthMethod::ScramSha256),
-        },
-        is_private: endpoint.is_private(stream),
-        allow_cleartext: config.allow_cleartext_password(),
-        allow_md5: config.allow_md5_password(),
-        binding: match config.channel_binding() {
-            ChannelBinding::Disable => BindingPolicy::Disable,
-            ChannelBinding::Require => BindingPolicy::Require,
-            _ => BindingPolicy::Prefer,
-        },
-        end_point: end_point_of(stream),
-        scram: ScramLimits {
-            allow_weak: config.scram_min_iterations() < MIN_ITERATIONS,
-            max_iterations: config.scram_max_iterations(),
-        },
-    }
-}
-
-fn version(version: ProtocolVersion) -> i32 {
-    match version {
-        ProtocolVersion::V3_2 => Versions::V3_2,
-        _ => Versions::V3_0,
+    match tokio::time::timeout_at(deadline, future).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(
+            ErrorKind::Timeout,
+            format!("no connection was made within connect_timeout (connecting to {place})"),
+        )
+        .with_outcome(Outcome::NotRun)),
     }
 }
 
@@ -226,22 +309,56 @@ fn version(version: ProtocolVersion) -> i32 {
 /// refuses, or the configuration can't be right.
 fn is_final(error: &Error) -> bool {
     match error.kind() {
-        ErrorKind::Server => !matches!(
-            error.sqlstate(),
-            Some(
-                SqlState::CANNOT_CONNECT_NOW
-                    | SqlState::TOO_MANY_CONNECTIONS
-                    | SqlState::ADMIN_SHUTDOWN
-            )
-        ),
+        ErrorKind::Server => !error.sqlstate().is_some_and(is_about_this_server),
         ErrorKind::Config | ErrorKind::Authentication | ErrorKind::Unsupported => true,
         _ => false,
     }
 }
 
-/// Whether the other choice of encryption may do better: the handshake failed, or the server
-/// has no pg_hba.conf entry for this one (28000). A wrong password (28P01) stays one.
-fn is_about_encryption(error: &Error) -> bool {
-    error.kind() == ErrorKind::Tls
-        || error.sqlstate() == Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+/// Whether the server has no room for us now, starts up or shuts down, or stands before one
+/// that does: connection exceptions (class 08, of poolers), insufficient resources (53) and
+/// operator intervention (57) but for a dropped database.
+fn is_about_this_server(state: SqlState) -> bool {
+    let code = state.code();
+    state != SqlState::DATABASE_DROPPED
+        && ["08", "53", "57"]
+            .iter()
+            .any(|class| code.starts_with(class))
+}
+
+impl KeyCache {
+    pub(super) fn find(&self, host: &str, user: &str, password: &Secret) -> Option<ScramKeys> {
+        let kept = lock(&self.kept);
+        let found = kept
+            .iter()
+            .find(|kept| kept.host == host && kept.user == user && kept.password == *password);
+        found.map(|kept| kept.keys.clone())
+    }
+
+    pub(super) fn keep(&self, host: String, user: &str, password: &Secret, keys: ScramKeys) {
+        let mut kept = lock(&self.kept);
+        // A password that was changed, or a salt, is of no more use.
+        kept.retain(|kept| kept.host != host || kept.user != user);
+        if kept.len() == MAX_KEYS {
+            kept.remove(0);
+        }
+        kept.push(Kept {
+            host,
+            user: user.to_owned(),
+            password: password.clone(),
+            keys,
+        });
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

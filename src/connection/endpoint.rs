@@ -5,8 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
+#[cfg(feature = "tls")]
+use std::time::SystemTime;
 
-use crate::config::{ResolvedConfig, SslMode};
+#[cfg(feature = "tls")]
+use super::tls_options::{stamps, tls_options};
+use crate::config::{ResolvedConfig, SslMode, TlsOptions};
+#[cfg(feature = "tls")]
+use crate::config::{SslNegotiation, Verification};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::scram::EndPoint;
 use crate::transport::{Keepalive, Stream, TcpOptions, UnixOptions, connect_tcp, connect_unix};
@@ -19,6 +25,13 @@ use crate::transport::{TlsAnswer, TlsConnector, TlsStart, request_tls};
 pub(super) struct Endpoint {
     address: Address,
     encryption: Encryption,
+}
+
+/// Why no connection was opened.
+pub(super) struct Unopened {
+    pub(super) error: Error,
+    /// The server answers, but TLS failed: there may be a way without.
+    pub(super) is_about_tls: bool,
 }
 
 /// Where a server listens.
@@ -75,7 +88,7 @@ impl Endpoint {
     /// # Cancel safety
     ///
     /// Dropping the future closes the socket.
-    pub(super) async fn open(&self) -> Result<Stream> {
+    pub(super) async fn open(&self) -> Result<Stream, Unopened> {
         let stream = match &self.address {
             Address::Tcp { address, options } => connect_tcp(*address, options).await?,
             Address::Unix { path, options } => connect_unix(path, options).await?,
@@ -111,6 +124,21 @@ impl Endpoint {
             Encryption::Offered(tls) | Encryption::Tls(tls) if stream.is_tls() => tls.is_verified,
             _ => stream.is_unix(),
         }
+    }
+}
+
+impl From<Error> for Unopened {
+    fn from(error: Error) -> Self {
+        Self {
+            is_about_tls: error.kind() == ErrorKind::Tls,
+            error,
+        }
+    }
+}
+
+impl From<Unopened> for Error {
+    fn from(unopened: Unopened) -> Self {
+        unopened.error
     }
 }
 
@@ -167,11 +195,10 @@ pub(super) fn end_point_of(stream: &Stream) -> EndPoint {
 pub(super) struct TlsSetup {
     #[cfg(feature = "tls")]
     connector: Option<Arc<TlsConnector>>,
+    /// What it was made of.
+    options: TlsOptions,
     #[cfg(feature = "tls")]
-    is_verified: bool,
-    #[cfg(feature = "tls")]
-    is_direct: bool,
-    mode: SslMode,
+    stamps: Vec<Option<(SystemTime, u64)>>,
 }
 
 impl TlsSetup {
@@ -179,32 +206,30 @@ impl TlsSetup {
     ///
     /// If a certificate can't be read, or the mode needs TLS and it isn't compiled in.
     pub(super) fn new(config: &ResolvedConfig) -> Result<Self> {
-        let mode = config.tls().mode();
-        let has_network = config.hosts().iter().any(|host| !host.is_unix());
+        let options = config.tls().clone();
         #[cfg(feature = "tls")]
         {
-            use crate::config::{SslNegotiation, Verification};
-            let connector = if mode == SslMode::Disable || !has_network {
+            // Looked at before they are read: what is replaced meanwhile is read again.
+            let stamps = stamps(&options);
+            let connector = if options.mode() == SslMode::Disable || !has_network(config) {
                 None
             } else {
-                Some(Arc::new(TlsConnector::new(
-                    &super::tls_options::tls_options(config.tls())?,
-                )?))
+                Some(Arc::new(TlsConnector::new(&tls_options(&options)?)?))
             };
             Ok(Self {
                 connector,
-                is_verified: config.tls().verification() != Verification::Nothing,
-                is_direct: config.tls().negotiation() == SslNegotiation::Direct,
-                mode,
+                options,
+                stamps,
             })
         }
         #[cfg(not(feature = "tls"))]
         {
+            let mode = options.mode();
             let needs_tls = matches!(
                 mode,
                 SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull
             );
-            if needs_tls && has_network {
+            if needs_tls && has_network(config) {
                 return Err(Error::new(
                     ErrorKind::Unsupported,
                     format!(
@@ -213,7 +238,22 @@ impl TlsSetup {
                     ),
                 ));
             }
-            Ok(Self { mode })
+            Ok(Self { options })
+        }
+    }
+
+    /// Whether making it anew would give the same.
+    pub(super) fn is_current(&self, config: &ResolvedConfig) -> bool {
+        #[cfg(feature = "tls")]
+        {
+            let is_needed = self.options.mode() != SslMode::Disable && has_network(config);
+            self.options == *config.tls()
+                && is_needed == self.connector.is_some()
+                && self.stamps == stamps(&self.options)
+        }
+        #[cfg(not(feature = "tls"))]
+        {
+            self.options == *config.tls() && !has_network(config)
         }
     }
 
@@ -224,41 +264,49 @@ impl TlsSetup {
             let tls = Tls {
                 connector: Arc::clone(connector),
                 host: host.into(),
-                is_direct: self.is_direct,
-                is_verified: self.is_verified,
+                is_direct: self.options.negotiation() == SslNegotiation::Direct,
+                is_verified: self.options.verification() != Verification::Nothing,
             };
-            return match self.mode {
+            return match self.options.mode() {
                 SslMode::Disable => vec![Encryption::Plain],
                 SslMode::Allow => vec![Encryption::Plain, Encryption::Tls(tls)],
                 SslMode::Prefer => vec![Encryption::Offered(tls), Encryption::Plain],
                 _ => vec![Encryption::Tls(tls)],
             };
         }
-        let _ = (host, is_unix, self.mode);
+        let _ = (host, is_unix);
         vec![Encryption::Plain]
     }
 }
 
+/// Whether any host is reached otherwise than by a Unix socket, on which there is no TLS.
+fn has_network(config: &ResolvedConfig) -> bool {
+    config.hosts().iter().any(|host| !host.is_unix())
+}
+
 #[cfg(feature = "tls")]
 impl Tls {
-    async fn encrypt(&self, mut stream: Stream, is_required: bool) -> Result<Stream> {
+    async fn encrypt(&self, mut stream: Stream, is_required: bool) -> Result<Stream, Unopened> {
         if self.is_direct {
-            return self
-                .connector
-                .connect(stream, &self.host, TlsStart::Direct)
-                .await;
+            return self.shake_hands(stream, TlsStart::Direct).await;
         }
         match request_tls(&mut stream).await? {
-            TlsAnswer::Willing => {
-                self.connector
-                    .connect(stream, &self.host, TlsStart::Requested)
-                    .await
-            }
+            TlsAnswer::Willing => self.shake_hands(stream, TlsStart::Requested).await,
             TlsAnswer::Unwilling if is_required => Err(Error::new(
                 ErrorKind::Tls,
                 "the server doesn't support TLS, which sslmode demands",
-            )),
+            )
+            .into()),
             TlsAnswer::Unwilling => Ok(stream),
         }
+    }
+
+    /// A server that hangs up in the middle of the handshake is about TLS too.
+    async fn shake_hands(&self, stream: Stream, start: TlsStart) -> Result<Stream, Unopened> {
+        let stream = self.connector.connect(stream, &self.host, start).await;
+        stream.map_err(|error| Unopened {
+            is_about_tls: matches!(error.kind(), ErrorKind::Tls | ErrorKind::Io),
+            error,
+        })
     }
 }

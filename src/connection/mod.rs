@@ -5,12 +5,14 @@ mod catalog;
 mod connect;
 mod endpoint;
 mod execute;
+mod hosts;
 mod hygiene;
 mod lend;
 mod link;
-pub mod pipeline;
+mod login;
 mod recover;
 mod retry;
+mod roles;
 mod session;
 mod sinks;
 mod stream;
@@ -36,9 +38,10 @@ pub use crate::wire::TransactionStatus;
 
 use self::cancel::Cancelling;
 use self::catalog::Catalog;
+pub(crate) use self::connect::Connector;
 use self::hygiene::Hygiene;
 use self::link::Link;
-use self::session::{Handlers, Session};
+use self::session::Session;
 use self::timer::Limit;
 use crate::buffer::ReadBuffer;
 #[cfg(doc)]
@@ -112,7 +115,7 @@ impl Connection {
     ///
     /// Dropping the future closes the socket.
     pub async fn connect(config: impl IntoConfig) -> Result<Self> {
-        connect::connect(&config.into_config()?, Handlers::default()).await
+        Connector::new(&config.into_config()?).connect(None).await
     }
 
     /// The transaction status that the server reported last.

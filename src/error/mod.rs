@@ -33,6 +33,7 @@ struct Inner {
     outcome: Outcome,
     message: Cow<'static, str>,
     sql: Option<Box<str>>,
+    notes: Vec<Box<str>>,
     cause: Option<Cause>,
 }
 
@@ -72,6 +73,8 @@ pub enum ErrorKind {
     Authentication,
     /// TLS could not be set up as the configuration demands.
     Tls,
+    /// The servers were reached, but none is of the kind that `target_session_attrs` asks for.
+    NoSuitableServer,
     /// The peer broke the protocol. The connection is closed.
     Protocol,
     /// The connection is closed.
@@ -94,9 +97,6 @@ pub enum Outcome {
     NotRun,
     /// The server undid it: nothing of it stays.
     RolledBack,
-    /// The server completed it, and committed it unless a transaction block is open. Only
-    /// this side could not use its answer.
-    Completed,
     /// It may have run, wholly or in part.
     Unknown,
 }
@@ -122,6 +122,7 @@ impl Error {
                 outcome,
                 message: message.into(),
                 sql: None,
+                notes: Vec::new(),
                 cause: None,
             }),
         }
@@ -202,6 +203,12 @@ impl Error {
             "" => format!("connecting to {place}").into(),
             message => format!("{message} (connecting to {place})").into(),
         };
+        self
+    }
+
+    /// Adds a line of what may have to do with it.
+    pub(crate) fn with_note(mut self, note: impl Into<Box<str>>) -> Self {
+        self.inner.notes.push(note.into());
         self
     }
 
@@ -302,6 +309,9 @@ impl fmt::Display for Error {
         }
         if let Some(hint) = self.as_server().and_then(ServerError::hint) {
             write!(f, "\nHINT: {hint}")?;
+        }
+        for note in &inner.notes {
+            write!(f, "\nNOTE: {note}")?;
         }
         if f.alternate() {
             if let Some(error) = self.as_server() {

@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use super::options::Options;
 use super::slots::{Acquired, Counts, Effects, Grant, Slots};
 use crate::config::Config;
-use crate::connection::Connection;
+use crate::connection::{Connection, Connector};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What all handles, guards and tasks of a pool share.
 pub(super) struct Shared {
     slots: Mutex<Slots<Member>>,
     pub(super) options: Options,
-    config: Config,
+    connector: Connector,
     /// The runtime on which the pool was built: what outlives a call runs there.
     runtime: Handle,
     /// Connections of an older generation are closed instead of being handed out.
@@ -52,7 +52,7 @@ impl Shared {
         Arc::new(Self {
             slots: Mutex::new(Slots::new(options.max_size)),
             options,
-            config,
+            connector: Connector::new(&config),
             runtime,
             generation: AtomicU64::new(0),
             last_error: Mutex::new(None),
@@ -268,11 +268,11 @@ impl Shared {
 
     async fn connect_one(&self) -> Result<Member> {
         let generation = self.generation.load(Ordering::Relaxed);
-        let mut config = self.config.clone();
-        if let Some(provider) = &self.options.password {
-            config = config.password((provider.0)().await?);
-        }
-        let mut connection = Connection::connect(&config).await?;
+        let password = match &self.options.password {
+            Some(provider) => Some((provider.0)().await?),
+            None => None,
+        };
+        let mut connection = self.connector.connect(password).await?;
         connection.forget_borrower(self.options.query_timeout);
         if let Some(hook) = &self.options.after_connect {
             (hook.0)(&mut connection).await?;
