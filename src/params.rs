@@ -384,5 +384,6 @@ delegate! {
 }
 
 pub(crate) mod sealed {
+    /// Only this crate implements it.
     pub trait Sealed {}
 }
