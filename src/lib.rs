@@ -59,6 +59,7 @@ pub use kornak_derive::{FromRow, Params};
 pub use self::codec::Json;
 pub use self::codec::{Date, Decode, Encode, RawJson, Time, Timestamp, TimestampTz, Uuid};
 pub use self::config::Config;
+pub use self::connection::pipeline::{PipelineError, all, exec, one, optional};
 pub use self::connection::{
     CancelToken, Connection, IsolationLevel, RetryPolicy, RowStream, Transaction, TransactionStatus,
 };

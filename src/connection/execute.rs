@@ -330,7 +330,7 @@ impl Connection {
     }
 
     /// Makes a prepared statement of what was learnt, and keeps it in the cache.
-    async fn keep(
+    pub(super) async fn keep(
         &mut self,
         sql: &str,
         declared: &[DeclaredType],
@@ -348,8 +348,10 @@ impl Connection {
             Description::new(parameters, columns),
         )?);
         self.statements.settle(name);
-        if !name.is_empty() {
+        if self.statements.keeps(sql) {
             self.statements.insert(sql, declared, Arc::clone(&prepared));
+        } else if !name.is_empty() {
+            self.statements.release(Arc::clone(&prepared));
         }
         Ok(prepared)
     }
@@ -470,6 +472,17 @@ impl Connection {
         }
     }
 
+    /// A name for a statement that others follow before it is executed: never the unnamed
+    /// one, which each Parse replaces.
+    pub(super) fn statement_name_in_pipeline(&mut self, sql: &str) -> String {
+        let name = self.statement_name(sql);
+        if name.is_empty() {
+            self.names.next("p")
+        } else {
+            name
+        }
+    }
+
     /// Notes what became of a Parse that was refused.
     fn settle(&mut self, name: &str, reply: &Reply) {
         if !reply.parsed && reply.error.is_some() {
@@ -505,7 +518,7 @@ impl Reply {
     }
 }
 
-fn is_stale(error: &ServerError) -> bool {
+pub(super) fn is_stale(error: &ServerError) -> bool {
     match error.sqlstate() {
         SqlState::INVALID_SQL_STATEMENT_NAME => true,
         SqlState::FEATURE_NOT_SUPPORTED => error.routine() == Some("RevalidateCachedQuery"),
@@ -518,7 +531,7 @@ fn is_declared<P: Params>(params: &P) -> bool {
     (0..params.count()).all(|index| params.declared(index) != DeclaredType::Described)
 }
 
-fn declared<P: Params>(params: &P) -> Vec<DeclaredType> {
+pub(super) fn declared<P: Params>(params: &P) -> Vec<DeclaredType> {
     (0..params.count())
         .map(|index| params.declared(index))
         .collect()

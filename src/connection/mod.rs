@@ -10,6 +10,7 @@ mod hygiene;
 mod lend;
 mod link;
 mod login;
+pub mod pipeline;
 mod recover;
 mod retry;
 mod roles;

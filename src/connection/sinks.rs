@@ -13,7 +13,7 @@ use crate::wire::backend::{
 };
 
 /// What a verb makes of the rows.
-pub(crate) trait Collector {
+pub trait Collector {
     /// Whether large rows are worth lifting out of the read buffer.
     const SHARES_ROWS: bool = false;
 
@@ -196,7 +196,7 @@ impl<C: Collector> Sink for ColdSink<'_, C> {
 impl Reply {
     /// A row can't be read: the rest is passed over, unless `stops`.
     #[cold]
-    fn fail_locally(&mut self, error: Error, stops: bool) -> ControlFlow<()> {
+    pub(crate) fn fail_locally(&mut self, error: Error, stops: bool) -> ControlFlow<()> {
         // After a malformed row nothing that follows can be trusted.
         let stops = stops || error.kind() == ErrorKind::Protocol;
         self.failure = Some(error);
@@ -285,7 +285,7 @@ impl Sink for Nothing {
 }
 
 /// Passes over the rows: `execute`.
-pub(crate) struct Ignore;
+pub struct Ignore;
 
 impl Collector for Ignore {
     fn begin(&mut self, _: &Columns, _: &mut Plans) -> Result<()> {
@@ -319,7 +319,7 @@ impl Reading {
 }
 
 /// Keeps all rows: `fetch_all`.
-pub(crate) struct All<T> {
+pub struct All<T> {
     reading: Option<Reading>,
     pub(crate) rows: Vec<T>,
 }
@@ -352,7 +352,7 @@ impl<T: for<'r> FromRow<'r>> Collector for All<T> {
 }
 
 /// Keeps one row, and knows of a second: `fetch_one`, `fetch_optional`.
-pub(crate) struct One<T> {
+pub struct One<T> {
     reading: Option<Reading>,
     row: Option<T>,
     more: bool,

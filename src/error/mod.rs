@@ -97,6 +97,9 @@ pub enum Outcome {
     NotRun,
     /// The server undid it: nothing of it stays.
     RolledBack,
+    /// The server completed it, and committed it unless a transaction block is open. Only
+    /// this side could not use its answer.
+    Completed,
     /// It may have run, wholly or in part.
     Unknown,
 }

@@ -23,7 +23,7 @@ pub struct Plan {
 /// borrow have no `TypeId`, and lifetimes don't change an address. Where the compiler merges
 /// two such functions, they are the same code and make the same plan.
 #[derive(Debug, Default)]
-pub(crate) struct Plans(Vec<(usize, Arc<Plan>)>);
+pub struct Plans(Vec<(usize, Arc<Plan>)>);
 
 /// Builds a [`Plan`] field by field, in the order in which the fields will be read.
 ///

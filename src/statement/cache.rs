@@ -175,6 +175,11 @@ impl<S: BuildHasher> StatementCache<S> {
         }
     }
 
+    /// Has a statement that isn't kept closed once nothing uses it any more.
+    pub(crate) fn release(&mut self, prepared: Arc<Prepared>) {
+        self.evicted.push(prepared);
+    }
+
     /// Parse is about to be sent under `name`.
     pub(crate) fn begin_parse(&mut self, name: &str) {
         if !name.is_empty() {

@@ -121,7 +121,7 @@ mod tests {
         [tag, a, b, c, d]
     }
 
-    fn check(input: &[u8], expected: Result<Split<'_>, &str>) {
+    fn check(input: &[u8], expected: std::result::Result<Split<'_>, &str>) {
         match (split(input), expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{input:?}"),
             (Err(found), Err(expected)) => assert_eq!(found.to_string(), expected, "{input:?}"),

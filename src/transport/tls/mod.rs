@@ -234,7 +234,7 @@ impl TlsConnector {
 impl TlsIdentity {
     fn parse_certificates(&self) -> Result<Vec<CertificateDer<'static>>> {
         let certificates: Vec<_> = roots::sections(&self.certificates)
-            .collect::<Result<_, _>>()
+            .collect::<std::result::Result<_, _>>()
             .map_err(|error| {
                 invalid("the client certificate is not valid PEM").with_source(error)
             })?;

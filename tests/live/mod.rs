@@ -1,0 +1,123 @@
+//! What the live tests share: connections to the real server, and the check that a
+//! connection is in step.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test binary compiles this module and uses a part of it"
+)]
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use kornak::config::IntoConfig;
+use kornak::{Config, Connection};
+
+use crate::support::address::{Address, Target};
+use crate::support::deadline::{GENEROUS, within};
+use crate::support::raw::{RawClient, unique};
+use crate::support::server;
+
+/// A connection to the server of the tests.
+pub async fn connect() -> Connection {
+    connect_as(|config| config).await
+}
+
+/// A connection to the server of the tests, configured further by `change`.
+pub async fn connect_as(change: impl FnOnce(Config) -> Config) -> Connection {
+    open(change(config(&server::target()))).await
+}
+
+/// A connection that reaches the server of the tests over `address`, a proxy's for example.
+pub async fn connect_over(address: &Address, change: impl FnOnce(Config) -> Config) -> Connection {
+    let mut target = server::target();
+    target.address = address.clone();
+    open(change(config(&target))).await
+}
+
+/// How the driver is told to reach `target`.
+pub fn config(target: &Target) -> Config {
+    let config = Config::new()
+        .user(&target.user)
+        .dbname(&target.database)
+        .application_name("kornak-tests");
+    let config = match &target.password {
+        Some(password) => config.password(password),
+        None => config,
+    };
+    match &target.address {
+        Address::Tcp(address) => config.hostaddr(address.ip()).port(address.port()),
+        Address::Unix { directory, port } => config
+            .host(directory.to_str().expect("a directory in UTF-8"))
+            .port(*port),
+    }
+}
+
+/// Connects as `config` says.
+pub async fn open(config: impl IntoConfig) -> Connection {
+    let connected = within(GENEROUS, "connecting", Connection::connect(config)).await;
+    connected.unwrap_or_else(|error| panic!("connecting: {error}"))
+}
+
+/// Whether the connection is in step: a value that nobody else knows comes back, nothing
+/// else does, and no transaction is open, as the server sees it from outside.
+#[track_caller]
+pub fn check_token(connection: &mut Connection) -> impl Future<Output = ()> {
+    let place = std::panic::Location::caller();
+    async move {
+        for _ in 0..2 {
+            let token = unique();
+            let sent = token.as_str();
+            let asked = connection.fetch_all::<String>("select $1::text", (sent,));
+            match within(GENEROUS, "the token", asked).await {
+                Ok(got) => assert_eq!(got, [token], "{place}: the wrong answer"),
+                Err(error) => panic!("{place}: no answer to the token: {error}"),
+            }
+        }
+        let process = connection.process_id();
+        let observed = tokio::task::spawn_blocking(move || {
+            RawClient::of_tests().column(&format!(
+                "select state from pg_stat_activity where pid = {process}"
+            ))
+        });
+        let states = observed.await.expect("the observer does not panic");
+        assert_eq!(states, ["idle"], "{place}: a transaction is open");
+    }
+}
+
+/// Whether the connection is in step, or closed.
+#[track_caller]
+pub fn check_token_or_closed(connection: &mut Connection) -> impl Future<Output = ()> {
+    let place = std::panic::Location::caller();
+    async move {
+        let token = unique();
+        let sent = token.as_str();
+        let asked = connection.fetch_all::<String>("select $1::text", (sent,));
+        match within(GENEROUS, "the token", asked).await {
+            Ok(got) => assert_eq!(got, [token], "{place}: the wrong answer"),
+            Err(error) => assert!(error.is_closed(), "{place}: open, but no answer: {error}"),
+        }
+    }
+}
+
+/// Polls a future once; nobody is woken.
+pub fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Asks again and again until `is_so`, without a fixed wait in between. What it asks must
+/// not touch the connection under test.
+///
+/// # Panics
+///
+/// If it isn't so within [`GENEROUS`].
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(GENEROUS, what, asking).await;
+}
