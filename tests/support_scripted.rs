@@ -6,7 +6,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use support::address::Target;
-use support::deadline::{GENEROUS, within};
+use support::deadline::{GENEROUS, blocking, within};
 use support::dialogue::{Dialogue, backend, frontend};
 use support::raw::{RawClient, RawError};
 use support::scripted::{
@@ -52,8 +52,7 @@ fn complaint(output: &Output) -> String {
 /// The plain client, which blocks, beside a script.
 async fn connect_raw(server: &ScriptedServer) -> Result<RawClient, RawError> {
     let target = Target::from_url(&server.url());
-    let connecting = tokio::task::spawn_blocking(move || RawClient::connect(&target));
-    connecting.await.expect("it does not panic")
+    blocking(move || RawClient::connect(&target)).await
 }
 
 async fn answer_one(session: &mut Session) -> Result<(), ScriptError> {
@@ -139,8 +138,8 @@ async fn right_passwords_get_in() {
 
         let mut server = start();
         let mut client = connect_raw(&server).await.expect(method);
-        let one = tokio::task::spawn_blocking(move || client.value("select 1"));
-        assert_eq!(one.await.expect("a value"), "1", "{method}");
+        let one = blocking(move || client.value("select 1")).await;
+        assert_eq!(one, "1", "{method}");
         server.finish().await;
     }
 }
@@ -196,7 +195,7 @@ async fn libpq_refuses_what_no_server_should_do() {
     ];
     for (fault, stage) in cases {
         let scram = ScramServer::new("secret").with_fault(fault.clone());
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let mut server = ScriptedServer::start(Listen::Tcp, async move |acceptor| {
             let mut session = acceptor.accept().await?;
             let report = session.startup_scram(&scram).await?;
@@ -314,7 +313,7 @@ async fn channel_binding_is_checked() {
             }),
             ..ScramServer::new("secret")
         };
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let server = ScriptedServer::start(Listen::Tcp, async move |acceptor| {
             let mut session = acceptor.accept().await?;
             tell.send(session.startup_scram(&scram).await)
@@ -417,8 +416,7 @@ async fn a_dialogue_is_played() {
         acceptor.accept().await?.play(&dialogue).await
     });
     let mut client = connect_raw(&server).await.expect("it is let in");
-    let rows = tokio::task::spawn_blocking(move || client.column("select 42"));
-    let rows = rows.await.expect("rows");
+    let rows = blocking(move || client.column("select 42")).await;
     assert_eq!(rows, ["42", "kornak-tests-observer"]);
     server.finish().await;
 }
@@ -441,8 +439,8 @@ async fn a_dialogue_that_goes_otherwise_is_told() {
         acceptor.accept().await?.play(&dialogue).await
     });
     let mut client = connect_raw(&server).await.expect("it is let in");
-    let query = tokio::task::spawn_blocking(move || client.query("select 2").map(|_| ()));
-    query.await.expect("no panic").expect_err("no answer");
+    let query = blocking(move || client.query("select 2").map(|_| ())).await;
+    query.expect_err("no answer");
     server.finish().await;
 }
 
@@ -455,8 +453,8 @@ async fn another_query_is_told() {
         session.expect_query("select 1").await
     });
     let mut client = connect_raw(&server).await.expect("it is let in");
-    let query = tokio::task::spawn_blocking(move || client.query("select 2").map(|_| ()));
-    query.await.expect("no panic").expect_err("no answer");
+    let query = blocking(move || client.query("select 2").map(|_| ())).await;
+    query.expect_err("no answer");
     server.finish().await;
 }
 
@@ -487,7 +485,7 @@ async fn a_script_that_panics_is_told() {
 
 #[tokio::test]
 async fn endless_messages_end_when_the_client_leaves() {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
     let mut server = ScriptedServer::start(Listen::Tcp, async move |acceptor| {
         let mut session = acceptor.accept().await?;
         session.startup().await?;
@@ -522,8 +520,8 @@ async fn many_connections_are_served_at_the_same_time() {
         clients.push(connect_raw(&server).await.expect("it is let in"));
     }
     for mut client in clients {
-        let one = tokio::task::spawn_blocking(move || client.value("select 1"));
-        assert_eq!(one.await.expect("a value"), "1");
+        let one = blocking(move || client.value("select 1")).await;
+        assert_eq!(one, "1");
     }
     assert_eq!(server.connections(), 8);
 }

@@ -1,7 +1,7 @@
 //! Limits in time: no test may hang, however wrong the code under test is.
 
 use std::future::Future;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +20,27 @@ pub async fn within<F: Future>(limit: Duration, what: &str, future: F) -> F::Out
     }
 }
 
+/// Runs what blocks in a thread of its own, so that the runtime of the test goes on.
+///
+/// # Panics
+///
+/// If it panics, or takes longer than [`GENEROUS`] twice.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = tokio::sync::oneshot::channel();
+    let thread = thread::spawn(move || {
+        // Who waits may have been dropped.
+        let _ = done.send(work());
+    });
+    match within(GENEROUS * 2, "what blocks", result).await {
+        Ok(result) => result,
+        // The sender was dropped by a panic: it goes on here.
+        Err(_) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => unreachable!("it ended without a result"),
+        },
+    }
+}
+
 /// Ends the process if it still exists after its limit.
 ///
 /// A timer of the runtime cannot fire while a future spins inside one poll, nor while
@@ -28,13 +49,13 @@ pub async fn within<F: Future>(limit: Duration, what: &str, future: F) -> F::Out
 #[must_use = "the watch ends when this is dropped"]
 #[derive(Debug)]
 pub struct Watchdog {
-    _alive: Sender<()>,
+    _alive: SyncSender<()>,
 }
 
 impl Watchdog {
     /// Starts the watch over what `what` names.
     pub fn start(limit: Duration, what: &str) -> Self {
-        let (alive, watched) = channel::<()>();
+        let (alive, watched) = sync_channel::<()>(1);
         let what = what.to_owned();
         thread::spawn(move || {
             // Nothing is ever sent: the channel only closes when the guard is dropped.

@@ -12,13 +12,18 @@
 )]
 
 pub mod address;
+pub mod allocations;
 pub mod deadline;
 pub mod dialogue;
 pub mod drops;
+pub mod memory;
+pub mod observer;
 pub mod proxy;
 pub mod raw;
 pub mod scram;
 pub mod scripted;
 pub mod server;
+pub mod syscalls;
 pub mod temporary;
+pub mod token;
 pub mod transport;

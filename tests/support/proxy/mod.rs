@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -137,7 +137,7 @@ pub struct Connections {
 pub struct Proxy {
     address: Address,
     shared: Arc<Shared>,
-    commands: Option<UnboundedSender<Command>>,
+    commands: Option<Sender<Command>>,
     thread: Option<JoinHandle<()>>,
     _directory: Option<TemporaryDirectory>,
 }
@@ -163,7 +163,7 @@ struct State {
 /// What a handle asks of the thread.
 #[derive(Debug)]
 enum Command {
-    Listen(bool, mpsc::Sender<io::Result<()>>),
+    Listen(bool, mpsc::SyncSender<io::Result<()>>),
 }
 
 impl Proxy {
@@ -191,8 +191,8 @@ impl Proxy {
             Listen::Unix => Some(TemporaryDirectory::new()),
         };
         let path = directory.as_ref().map(|it| it.path().to_owned());
-        let (commands, received) = unbounded_channel();
-        let (started, address) = mpsc::channel();
+        let (commands, received) = tokio::sync::mpsc::channel(1);
+        let (started, address) = mpsc::sync_channel(1);
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -309,10 +309,12 @@ impl Proxy {
     }
 
     /// Blocks until the thread of the proxy has done it, which is at once.
-    fn command(&self, command: impl FnOnce(mpsc::Sender<io::Result<()>>) -> Command) {
-        let (done, answer) = mpsc::channel();
+    fn command(&self, command: impl FnOnce(mpsc::SyncSender<io::Result<()>>) -> Command) {
+        let (done, answer) = mpsc::sync_channel(1);
         let commands = self.commands.as_ref().expect("it is dropped once");
-        commands.send(command(done)).expect("the proxy runs");
+        commands
+            .try_send(command(done))
+            .expect("the proxy runs, and has done what was asked before");
         let answer = answer.recv_timeout(GENEROUS).expect("the proxy runs");
         answer.expect("the proxy can listen");
     }
@@ -379,7 +381,7 @@ impl Front {
 async fn serve(
     mut front: Front,
     listener: Listener,
-    mut commands: UnboundedReceiver<Command>,
+    mut commands: Receiver<Command>,
     shared: Arc<Shared>,
 ) {
     let mut listener = Some(listener);

@@ -161,7 +161,7 @@ impl Session {
         if *fault == ScramFault::SkipAll {
             return self.let_in().await;
         }
-        self.tell(&[request.clone()]).await?;
+        self.tell(std::slice::from_ref(&request)).await?;
         let first = self.hear("SASLInitialResponse").await?;
         report.stage = Stage::First;
         let mechanism = first.text(0).to_owned();

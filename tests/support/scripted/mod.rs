@@ -87,7 +87,7 @@ impl ScriptedServer {
         let records = Records::default();
         let (stop, stopped) = oneshot::channel();
         let (tell_end, ended) = oneshot::channel();
-        let (tell_address, started) = mpsc::channel();
+        let (tell_address, started) = mpsc::sync_channel(1);
         let records_of_thread = Arc::clone(&records);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
