@@ -17,6 +17,17 @@ use crate::statement::{Description, Prepared, declared_oids, is_plain, parameter
 use crate::types::{Format, Type};
 use crate::wire::TransactionStatus;
 
+/// How a unit that is started ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With Sync.
+    Sync,
+    /// It stays open for more statements.
+    Open,
+    /// It stays open for the data of a COPY.
+    Copy,
+}
+
 impl Connection {
     /// Runs one statement and gives its rows to `collector`.
     ///
@@ -320,10 +331,16 @@ impl Connection {
         self.end_exchange(progress, sink.reply)?.check()
     }
 
+    /// Whether something goes before the next statement, in one unit with it.
+    #[inline]
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queued.is_empty() || self.hygiene.is_due
+    }
+
     /// Sends what is queued before the next statement now, for an operation that can't go in
     /// one unit with it.
     pub(super) async fn flush_queued(&mut self) -> Result<()> {
-        if self.queued.is_empty() && !self.hygiene.is_due {
+        if !self.has_queued() {
             return Ok(());
         }
         self.execute_unprepared(&[]).await.map(|_| ())
@@ -388,6 +405,16 @@ impl Connection {
         &mut self,
         write: impl FnOnce(&mut Unit<'_>) -> Result<()>,
     ) -> Result<()> {
+        self.start_unit_with(write, End::Sync)
+    }
+
+    /// As [`start_unit`](Self::start_unit), with another end.
+    #[inline]
+    pub(super) fn start_unit_with(
+        &mut self,
+        write: impl FnOnce(&mut Unit<'_>) -> Result<()>,
+        end: End,
+    ) -> Result<()> {
         let link = &mut *self.link;
         let mut unit = link.core.start_unit(&mut link.output)?;
         let mut closing = Vec::new();
@@ -404,7 +431,11 @@ impl Connection {
         }
         match write(&mut unit) {
             Ok(()) => {
-                unit.finish();
+                match end {
+                    End::Sync => unit.finish(),
+                    End::Open => unit.keep_open(),
+                    End::Copy => unit.keep_open_for_copy(),
+                };
                 if self.hygiene.is_due {
                     self.hygiene.start();
                 }

@@ -10,6 +10,7 @@ mod hygiene;
 mod lend;
 mod link;
 mod login;
+mod many;
 pub mod pipeline;
 mod recover;
 mod retry;

@@ -133,17 +133,21 @@ impl Connection {
         };
         self.begin_pipeline(first, limit).await?;
         self.prepare_all(statements, slots, Fate::Shared).await?;
-        let mut failed = None;
+        let (mut failed, mut is_plain) = (None, true);
         let started = self.start_unit(|unit| {
-            let mut write = Write { unit };
-            statements
-                .visit(slots, &mut write)
-                .map_err(|(index, error)| {
-                    failed = Some(index);
-                    error
-                })
+            let mut write = Write {
+                unit,
+                is_plain: true,
+            };
+            let written = statements.visit(slots, &mut write);
+            is_plain = write.is_plain;
+            written.map_err(|(index, error)| {
+                failed = Some(index);
+                error
+            })
         });
         started.map_err(|error| PipelineError::new(failed, error))?;
+        self.hygiene.note(is_plain);
         let mut sink = PipelineSink::new(slots, Fate::Shared);
         let progress = self.exchange(&mut sink).await?;
         let reply = sink.into_reply();
@@ -164,8 +168,9 @@ impl Connection {
             return Ok(());
         };
         self.begin_pipeline(first, limit).await?;
-        // A BEGIN that fails must not let the statements behind its Sync run without it.
-        if !self.queued.is_empty() {
+        // A BEGIN or a reset that fails must not let the statements behind its Sync run
+        // without it.
+        if self.has_queued() {
             Box::pin(self.flush_queued()).await?;
         }
         self.prepare_all(statements, slots, Fate::Own)
@@ -334,6 +339,7 @@ impl<'q> Visitor<'q> for BeginRows<'_> {
 /// Writes the statements into one unit.
 struct Write<'u, 'c> {
     unit: &'u mut Unit<'c>,
+    is_plain: bool,
 }
 
 impl<'q> Visitor<'q> for Write<'_, '_> {
@@ -347,6 +353,7 @@ impl<'q> Visitor<'q> for Write<'_, '_> {
         let Some(prepared) = &slot.state.prepared else {
             return Err(unprepared());
         };
+        self.is_plain &= prepared.is_plain();
         let types = prepared.description().parameters();
         self.unit
             .execute(index, prepared.template(), |out| {
@@ -379,7 +386,10 @@ impl<'q> Visitor<'q> for WriteEach<'_> {
             })
         });
         match started {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.connection.hygiene.note(prepared.is_plain());
+                Ok(())
+            }
             Err(error) => not_sent(Fate::Own, error, item, slot),
         }
     }

@@ -1,0 +1,308 @@
+//! `execute_many` and `fetch_many` against a real server.
+
+mod live;
+mod support;
+
+use kornak::error::Outcome;
+use kornak::{Connection, ErrorKind, SqlState, TransactionStatus};
+use live::{check_token, connect, connect_over};
+use support::deadline::{GENEROUS, within};
+use support::drops::{Case, DropAtEachPoll};
+use support::proxy::{Fault, Listen, Proxy, Way};
+use support::raw::RawClient;
+use support::server;
+
+const INSERT: &str = "insert into t values ($1, $2)";
+
+async fn table(connection: &mut Connection) {
+    connection
+        .execute_script("create temp table t (id int4 primary key, name text)")
+        .await
+        .unwrap();
+}
+
+async fn count(connection: &mut Connection) -> i64 {
+    let sql = "select count(*) from t";
+    connection.fetch_one(sql, ()).await.unwrap()
+}
+
+#[tokio::test]
+async fn all_items_are_one_transaction() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    for n in [0, 1, 2, 10_000] {
+        let items = (0..n).map(|i| (i, "name"));
+        let rows = connection.execute_many(INSERT, items).await.unwrap();
+        assert_eq!(rows, u64::try_from(n).unwrap());
+        assert_eq!(count(&mut connection).await, i64::from(n));
+        let transactions: Vec<String> = connection
+            .fetch_all("select distinct xmin::text from t", ())
+            .await
+            .unwrap();
+        assert_eq!(transactions.len(), usize::from(n > 0));
+        connection.execute("delete from t", ()).await.unwrap();
+    }
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn returned_rows_come_in_the_order_of_the_items() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    let ids: Vec<(i32, String)> = connection
+        .fetch_many(
+            "insert into t values ($1, $2) returning id, name",
+            (0..5_000).rev().map(|i| (i, format!("n{i}"))),
+        )
+        .await
+        .unwrap();
+    let expected: Vec<_> = (0..5_000).rev().map(|i| (i, format!("n{i}"))).collect();
+    assert_eq!(ids, expected);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn the_server_s_error_names_the_item_and_nothing_stays() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    for failing in [0_i32, 1, 4_321, 19_999] {
+        let items = (0..20_000).map(|i| (i, if i == failing { None } else { Some("x") }));
+        let error = connection
+            .execute_many(
+                "insert into t select $1, 1 / length($2) || 'x' where $2 is not null or 1 / ($1 - $1) > 0",
+                items,
+            )
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.index(),
+            Some(failing.unsigned_abs().into()),
+            "{error}"
+        );
+        assert_eq!(error.error().sqlstate(), Some(SqlState::DIVISION_BY_ZERO));
+        assert_eq!(error.error().outcome(), Outcome::RolledBack);
+        assert_eq!(connection.transaction_status(), TransactionStatus::Idle);
+        assert_eq!(count(&mut connection).await, 0);
+    }
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn an_item_that_can_not_be_written_is_named_and_nothing_stays() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    for failing in [0_i32, 1, 4_321, 19_999] {
+        let items = (0..20_000).map(|i| (i, if i == failing { "\0" } else { "x" }));
+        let error = connection.execute_many(INSERT, items).await.unwrap_err();
+        assert_eq!(
+            error.index(),
+            Some(failing.unsigned_abs().into()),
+            "{error}"
+        );
+        assert_eq!(error.error().kind(), ErrorKind::Encode);
+        assert_eq!(connection.transaction_status(), TransactionStatus::Idle);
+        assert_eq!(count(&mut connection).await, 0);
+    }
+    // The server's error of an earlier item is the first, though it is heard of later.
+    let items = [(1, "x"), (1, "x"), (2, "\0")];
+    let error = connection.execute_many(INSERT, items).await.unwrap_err();
+    assert_eq!(error.index(), Some(1));
+    assert_eq!(error.error().sqlstate(), Some(SqlState::UNIQUE_VIOLATION));
+    assert_eq!(count(&mut connection).await, 0);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn a_failure_at_commit_or_of_a_row_is_of_no_item() {
+    let mut connection = connect().await;
+    connection
+        .execute_script("create temp table t (id int4 unique deferrable initially deferred)")
+        .await
+        .unwrap();
+    let sql = "insert into t values ($1) returning id";
+    let error = connection
+        .execute_many(sql, [(1,), (1,)])
+        .await
+        .unwrap_err();
+    assert_eq!(error.index(), None);
+    assert_eq!(error.error().sqlstate(), Some(SqlState::UNIQUE_VIOLATION));
+    assert_eq!(count(&mut connection).await, 0);
+    let error = connection
+        .fetch_many::<i32, _>(
+            "insert into t values ($1) returning nullif(id, 2)",
+            [(1,), (2,), (3,)],
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(error.error().kind(), ErrorKind::Decode);
+    assert_eq!(error.error().outcome(), Outcome::Completed);
+    assert_eq!(count(&mut connection).await, 3);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn in_a_transaction_it_is_a_part_of_it() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    let mut transaction = connection.begin().await.unwrap();
+    let items = (0..3_000).map(|i| (i, "x"));
+    transaction
+        .execute_many(INSERT, items.clone())
+        .await
+        .unwrap();
+    assert_eq!(count(&mut transaction).await, 3_000);
+    let mut inner = transaction.begin().await.unwrap();
+    let error = inner.execute_many(INSERT, [(5_000, "x"), (7, "x")]).await;
+    assert_eq!(error.unwrap_err().index(), Some(1));
+    drop(inner);
+    let error = transaction
+        .execute_many(INSERT, [(5_000, "x"), (5_001, "\0")])
+        .await;
+    assert_eq!(error.unwrap_err().index(), Some(1));
+    assert_eq!(count(&mut transaction).await, 3_001);
+    transaction.rollback().await.unwrap();
+    assert_eq!(count(&mut connection).await, 0);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn items_of_other_types_are_refused() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    let (one, name, two): (i32, &str, i64) = (1, "x", 2);
+    let first: &[&(dyn kornak::codec::DynEncode + Sync)] = &[&one, &name];
+    let second: &[&(dyn kornak::codec::DynEncode + Sync)] = &[&two, &name];
+    let error = connection
+        .execute_many(INSERT, [first, second])
+        .await
+        .unwrap_err();
+    assert_eq!(error.index(), Some(1));
+    assert_eq!(error.error().kind(), ErrorKind::Usage);
+    assert_eq!(count(&mut connection).await, 0);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r24_more_than_all_buffers_hold_both_ways_comes_through() {
+    let proxy = Proxy::with_buffers(Listen::Tcp, server::tcp_target().address, Some(8 * 1024));
+    let mut connection = connect_over(proxy.address(), |config| config).await;
+    let text = "x".repeat(30_000);
+    let items = (0..300).map(|i| (i, text.as_str()));
+    let echoed = connection.fetch_many::<(i32, String), _>("select $1, $2::text", items);
+    let echoed = within(GENEROUS, "the items", echoed).await.unwrap();
+    assert_eq!(echoed.len(), 300);
+    for (index, (number, echo)) in (0..).zip(&echoed) {
+        assert!(*number == index && *echo == text);
+    }
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn memory_stays_flat() {
+    let mut connection = connect().await;
+    let text = "x".repeat(10_000);
+    let items = (0..5_000).map(|_| (text.as_str(),));
+    let done = connection.execute_many("select length($1)", items).await;
+    assert_eq!(done.unwrap(), 5_000);
+    assert!(
+        connection.buffered_bytes() < 1024 * 1024,
+        "50 MB of items left {} bytes of buffers",
+        connection.buffered_bytes()
+    );
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r24_dropped_at_any_poll_nothing_or_everything_stays() {
+    let table = format!("\"{}\"", support::raw::unique());
+    RawClient::of_tests().execute(&format!("create table {table} (id int4, name text)"));
+    let insert = format!("insert into {table} values ($1, $2)");
+    let text = "x".repeat(5_000);
+    DropAtEachPoll::new("execute_many")
+        .run(
+            async || connect().await,
+            async |connection| {
+                let items = (0..200).map(|i| (i, text.as_str()));
+                connection.execute_many(&insert, items).await.unwrap();
+            },
+            async |mut connection, case| {
+                check_token(&mut connection).await;
+                assert_eq!(connection.transaction_status(), TransactionStatus::Idle);
+                let rows: i64 = connection
+                    .fetch_one(&format!("select count(*) from {table}"), ())
+                    .await
+                    .unwrap();
+                match case {
+                    Case::Completed(_) => assert_eq!(rows, 200),
+                    Case::DroppedAfter(_) => assert!(rows == 0 || rows == 200, "{rows}: {case:?}"),
+                }
+                let emptied = connection
+                    .execute(&format!("delete from {table}"), ())
+                    .await;
+                emptied.unwrap();
+            },
+        )
+        .await;
+    RawClient::of_tests().execute(&format!("drop table {table}"));
+}
+
+#[tokio::test]
+async fn r24_a_panic_of_the_iterator_rolls_back() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    let text = "x".repeat(5_000);
+    let task = tokio::spawn(async move {
+        let connection = std::sync::Arc::new(tokio::sync::Mutex::new(connection));
+        let kept = std::sync::Arc::clone(&connection);
+        let inserting = tokio::spawn(async move {
+            let items = (0..200).map(|i| {
+                assert!(i < 150, "a panic that is meant to be");
+                (i, text.clone())
+            });
+            kept.lock().await.execute_many(INSERT, items).await
+        });
+        assert!(inserting.await.unwrap_err().is_panic());
+        std::sync::Arc::into_inner(connection).unwrap().into_inner()
+    });
+    let mut connection = task.await.unwrap();
+    assert_eq!(count(&mut connection).await, 0);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn a_link_lost_before_the_commit_rolls_back_and_after_it_is_unknown() {
+    let proxy = Proxy::start(Listen::Tcp, server::tcp_target().address);
+    let mut connection = connect_over(proxy.address(), |config| config).await;
+    table(&mut connection).await;
+    count(&mut connection).await;
+    let link = proxy.session(0).await;
+    link.arm(Way::ToServer, 1_000_000, Fault::Reset);
+    let text = "x".repeat(5_000);
+    let items = (0..2_000).map(|i| (i, text.as_str()));
+    let error = connection.execute_many(INSERT, items).await.unwrap_err();
+    assert!(error.error().is_closed(), "{error}");
+    assert_eq!(error.error().outcome(), Outcome::RolledBack);
+
+    let mut connection = connect_over(proxy.address(), |config| config).await;
+    table(&mut connection).await;
+    connection.execute_many(INSERT, [(-1, "x")]).await.unwrap();
+    let link = proxy.session(1).await;
+    link.arm(Way::ToClient, 0, Fault::Reset);
+    let error = connection
+        .execute_many(INSERT, [(1, "x")])
+        .await
+        .unwrap_err();
+    assert_eq!(error.error().kind(), ErrorKind::CommitOutcomeUnknown);
+}
+
+#[tokio::test]
+async fn its_futures_go_to_other_threads() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    let inserting = tokio::spawn(async move {
+        let names = [String::from("a"), String::from("b")];
+        let items = (0..).zip(&names).map(|(i, name)| (i, name.as_str()));
+        connection.execute_many(INSERT, items).await
+    });
+    assert_eq!(inserting.await.unwrap().unwrap(), 2);
+}
