@@ -30,7 +30,7 @@ pub enum StopMode {
 #[derive(Debug)]
 pub struct Private {
     server: Server,
-    folder: Folder,
+    pub(super) folder: Folder,
     /// Ends when its input does, and then stops the server: so nothing is left behind
     /// however this process dies.
     guardian: Child,
@@ -73,9 +73,19 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 
 impl Private {
     pub(super) fn start(binaries: &Binaries, name: &str, settings: &[&str]) -> Result<Self> {
+        let template = Root::open()?.template(binaries)?;
+        Self::start_from(binaries, name, settings, |folder| folder.create(&template))
+    }
+
+    /// Starts a cluster whose data `fill` provides.
+    pub(super) fn start_from(
+        binaries: &Binaries,
+        name: &str,
+        settings: &[&str],
+        fill: impl FnOnce(&Folder) -> Result<()>,
+    ) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let root = Root::open()?;
-        let template = root.template(binaries)?;
         let folder = Folder {
             path: root.major_dir(binaries.major())?.join(format!(
                 "private-{name}-{}-{}",
@@ -84,7 +94,7 @@ impl Private {
             )),
             account: root.account,
         };
-        folder.create(&template)?;
+        fill(&folder)?;
         // The guardian comes first: a start that is cut short leaves nothing behind either.
         let guardian = folder.spawn_guardian(binaries)?;
         let mut this = Self {
@@ -343,10 +353,7 @@ impl Root {
 impl Folder {
     /// Fills the folder with a fresh copy of `template`.
     pub(super) fn create(&self, template: &Path) -> Result<()> {
-        fs::create_dir_all(&self.path).context(format_args!("creating {}", self.path.display()))?;
-        if let Some(account) = self.account {
-            account.own(&self.path)?;
-        }
+        self.make()?;
         let data = self.path.join("data");
         remove_dir(&data)?;
         run(self.command("cp").arg("-a").arg(template).arg(&data))?;
@@ -360,6 +367,13 @@ impl Folder {
     }
 
     /// Configures and starts the server on a free port.
+    /// Makes the folder, empty and the server's own.
+    pub(super) fn make(&self) -> Result<()> {
+        fs::create_dir_all(&self.path).context(format_args!("creating {}", self.path.display()))?;
+        self.account
+            .map_or(Ok(()), |account| account.own(&self.path))
+    }
+
     pub(super) fn start(&self, binaries: &Binaries, settings: &[&str]) -> Result<Address> {
         let socket_dir = self.socket_dir()?;
         let mut attempt = 1;
@@ -475,7 +489,7 @@ impl Folder {
             .context("starting the guardian of a private cluster")
     }
 
-    fn pg_ctl(&self, binaries: &Binaries) -> Command {
+    pub(super) fn pg_ctl(&self, binaries: &Binaries) -> Command {
         let mut command = self.command(binaries.program("pg_ctl"));
         command
             .arg("--pgdata")
@@ -484,7 +498,7 @@ impl Folder {
         command
     }
 
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         command_as(self.account, &self.path, program)
     }
 

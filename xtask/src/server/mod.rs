@@ -19,6 +19,7 @@ mod binaries;
 mod cluster;
 mod install;
 mod shared;
+mod standby;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
