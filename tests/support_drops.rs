@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::time::Duration;
 
+use support::deadline::Watchdog;
 use support::drops::{Case, DropAtEachPoll};
 use support::transport::{Counting, Dripping};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -193,6 +194,30 @@ async fn a_check_that_hangs_is_ended() {
         .limit(Duration::from_millis(20))
         .run(async || (), async |()| (), async |(), _| pending().await)
         .await;
+}
+
+/// It runs again in a process of its own, which the watchdog ends.
+#[test]
+fn a_watchdog_ends_a_process_that_spins() {
+    const SPINS: &str = "KORNAK_TEST_SPINS";
+    if std::env::var_os(SPINS).is_some() {
+        let _watchdog = Watchdog::start(Duration::from_millis(50), "a loop without an end");
+        loop {
+            std::hint::spin_loop();
+        }
+    }
+    let output = std::process::Command::new(std::env::current_exe().expect("a binary"))
+        .args([
+            "a_watchdog_ends_a_process_that_spins",
+            "--exact",
+            "--nocapture",
+        ])
+        .env(SPINS, "1")
+        .output()
+        .expect("it runs");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("a loop without an end took longer"), "{said}");
 }
 
 #[tokio::test]
