@@ -59,7 +59,7 @@ pub use self::message::{Bindings, Message, Unbound, Value};
 pub use self::mutation::{Arrival, Delivery, Mutation};
 pub use self::replay::{Replay, Turn};
 pub use self::schema::Side;
-pub use self::syntax::{Piece, Pieces, Term};
+pub use self::syntax::{Piece, Pieces, Term, parse_hexadecimal};
 pub use self::transcript::{transcribe, transcribe_started};
 
 /// The messages of the server, one function each.
