@@ -86,27 +86,32 @@ impl Catalog {
 impl Connection {
     /// Looks types up, and all that they are made of, in one round trip.
     ///
+    /// It is called between the Parse of a caller's statement and its execution, and leaves
+    /// that statement as it is, be it the unnamed one or one whose name is not settled yet.
+    /// Nothing is queued then: it went with the Parse.
+    ///
     /// # Errors
     ///
     /// The server's error, or a type that nests too deep.
     pub(super) async fn load_types(&mut self, oids: &[u32]) -> Result<()> {
-        let template = BindTemplate::new(
-            "",
-            [Format::Binary.to_wire()].into_iter(),
-            1,
-            [1].into_iter(),
-        )?;
-        let alone = self.queued.is_empty()
-            && self.link.core.transaction_status() == TransactionStatus::Idle;
-        self.start_unit(|unit| {
-            if alone {
-                unit.prefix(0, JIT_OFF)?;
-            }
-            unit.prepare(0, "", LOAD_TYPES, &[Type::OID_ARRAY.oid()])?;
-            unit.execute(0, &template, |out| {
-                Ok(encode_value(oids, &Type::OID_ARRAY, Format::Binary, out)?)
-            })
+        let name = self.names.next("t");
+        let binary = [Format::Binary.to_wire()];
+        let template = BindTemplate::new(&name, binary.into_iter(), 1, binary.into_iter())?;
+        let link = &mut *self.link;
+        let alone = link.core.transaction_status() == TransactionStatus::Idle;
+        let mut unit = link.core.start_unit(&mut link.output)?;
+        if alone {
+            unit.prefix_named(0, &name, JIT_OFF)?;
+            unit.close_statement(&name)?;
+        }
+        unit.prepare(0, &name, LOAD_TYPES, &[Type::OID_ARRAY.oid()])?;
+        unit.execute(0, &template, |out| {
+            Ok(encode_value(oids, &Type::OID_ARRAY, Format::Binary, out)?)
         })?;
+        unit.close_statement(&name)?;
+        unit.finish();
+        self.interrupted = true;
+        self.statements.begin_parse(&name);
         let mut rows = TypeRows {
             columns: type_columns(),
             rows: Vec::new(),
@@ -114,6 +119,7 @@ impl Connection {
         let mut sink = WarmSink::new(&mut rows);
         let progress = self.exchange(&mut sink).await?;
         self.end_exchange(progress, sink.reply)?.check()?;
+        self.statements.settle(&name);
         let found: HashMap<u32, TypeRow> = rows.rows.into_iter().map(|row| (row.0, row)).collect();
         let mut custom = (*self.catalog.custom).clone();
         for &oid in found.keys().chain(oids) {

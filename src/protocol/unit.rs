@@ -111,7 +111,17 @@ impl<'a> Unit<'a> {
     ///
     /// If the text contains NUL or is too long.
     pub fn prefix(&mut self, index: u32, sql: &str) -> Result<()> {
-        self.unprepared(Role::Prefix, index, sql)
+        self.unprepared(Role::Prefix, index, "", sql)
+    }
+
+    /// As [`prefix`](Self::prefix), under a name, so that the unnamed statement stays what it
+    /// is. The caller closes it.
+    ///
+    /// # Errors
+    ///
+    /// If a text contains NUL or is too long.
+    pub fn prefix_named(&mut self, index: u32, name: &str, sql: &str) -> Result<()> {
+        self.unprepared(Role::Prefix, index, name, sql)
     }
 
     /// Parses, binds and executes a statement without parameters. Rows come as text.
@@ -120,7 +130,7 @@ impl<'a> Unit<'a> {
     ///
     /// If the text contains NUL or is too long.
     pub fn execute_unprepared(&mut self, statement: u32, sql: &str) -> Result<()> {
-        self.unprepared(Role::Statement, statement, sql)
+        self.unprepared(Role::Statement, statement, "", sql)
     }
 
     /// Closes a prepared statement of the server.
@@ -276,9 +286,9 @@ impl<'a> Unit<'a> {
         Ok(self.flight)
     }
 
-    fn unprepared(&mut self, role: Role, number: u32, sql: &str) -> Result<()> {
-        frontend::parse(self.out, "", sql, &[])?;
-        let bind = frontend::begin_bind(self.out, "", "", std::iter::empty(), 0)?;
+    fn unprepared(&mut self, role: Role, number: u32, name: &str, sql: &str) -> Result<()> {
+        frontend::parse(self.out, name, sql, &[])?;
+        let bind = frontend::begin_bind(self.out, "", name, std::iter::empty(), 0)?;
         frontend::end_bind(self.out, bind, std::iter::empty())?;
         frontend::execute(self.out, "", 0)?;
         self.push(
