@@ -494,9 +494,11 @@ impl Connection {
         !self.queued.is_empty() || self.link.core.transaction_status() != TransactionStatus::Idle
     }
 
-    /// A name for a statement that will be kept, or the unnamed one for one that won't.
+    /// A name for a statement that will be kept, for which room is made, or the unnamed one
+    /// for one that won't.
     fn statement_name(&mut self, sql: &str) -> String {
         if self.statements.keeps(sql) {
+            self.statements.make_room(sql);
             self.names.next("k")
         } else {
             String::new()

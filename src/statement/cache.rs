@@ -126,6 +126,14 @@ impl<S: BuildHasher> StatementCache<S> {
             .get_mut(&Query { hash, sql, params } as &dyn Lookup)
     }
 
+    /// Makes room for a statement of this text before its Parse is sent, so that the server
+    /// closes what leaves first and never holds more statements than the cap.
+    pub(crate) fn make_room(&mut self, sql: &str) {
+        if self.keeps(sql) {
+            self.shrink_to(self.capacity - 1, MAX_BYTES - sql.len());
+        }
+    }
+
     /// Keeps a statement; the least recently used ones make room.
     pub(crate) fn insert(&mut self, sql: &str, declared: &[DeclaredType], prepared: Arc<Prepared>) {
         let key = Key {
@@ -145,13 +153,7 @@ impl<S: BuildHasher> StatementCache<S> {
             self.bytes -= old.sql.len();
             self.evicted.push(entry.prepared);
         }
-        while self.entries.len() > self.capacity || self.bytes > MAX_BYTES {
-            let Some((key, entry)) = self.entries.pop_lru() else {
-                break;
-            };
-            self.bytes -= key.sql.len();
-            self.evicted.push(entry.prepared);
-        }
+        self.shrink_to(self.capacity, MAX_BYTES);
     }
 
     /// Gives up the statement that `prepared` is, if it is kept, to be closed.
@@ -210,6 +212,17 @@ impl<S: BuildHasher> StatementCache<S> {
             !unused
         });
         names
+    }
+
+    /// Gives up the least recently used statements until so many and so much SQL is left.
+    fn shrink_to(&mut self, capacity: usize, bytes: usize) {
+        while self.entries.len() > capacity || self.bytes > bytes {
+            let Some((key, entry)) = self.entries.pop_lru() else {
+                break;
+            };
+            self.bytes -= key.sql.len();
+            self.evicted.push(entry.prepared);
+        }
     }
 
     fn hash(&self, sql: &str) -> u64 {
@@ -419,6 +432,22 @@ mod tests {
             assert!(cache.bytes <= MAX_BYTES);
         }
         assert!(cache.len() < MAX_BYTES / 60_000 + 1);
+    }
+
+    #[test]
+    fn r43_room_is_made_before_a_statement_is_prepared() {
+        let mut cache = StatementCache::new(2);
+        for i in 0..100 {
+            let sql = format!("select {i}");
+            cache.make_room(&sql);
+            assert!(cache.len() < 2);
+            cache.insert(&sql, &[], prepared(&format!("k{i}")));
+            assert_eq!(cache.len(), (i + 1).min(2));
+        }
+        // What won't be kept needs no room.
+        cache.make_room(&"x".repeat(MAX_STATEMENT_BYTES + 1));
+        assert_eq!(cache.len(), 2);
+        StatementCache::new(0).make_room("select 1");
     }
 
     #[test]
