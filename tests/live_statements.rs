@@ -4,7 +4,9 @@
 mod live;
 mod support;
 
-use live::{check_token, connect, connect_as};
+use kornak::{Connection, Date, ErrorKind, Row, SqlState};
+use live::{check_token, connect, connect_as, poll_once};
+use support::raw::RawClient;
 
 #[tokio::test]
 async fn a_statement_with_an_unknown_type_is_kept_when_its_type_is_looked_up() {
@@ -48,13 +50,324 @@ async fn r43_the_server_never_holds_more_statements_than_the_cap() {
         for i in 0..40 {
             // Declared parameters go cold in one round trip, described ones in two.
             let sql = format!("select {i} + $1");
-            assert_eq!(connection.fetch_one::<i32>(&sql, (1,)).await.unwrap(), i + 1);
+            assert_eq!(
+                connection.fetch_one::<i32>(&sql, (1,)).await.unwrap(),
+                i + 1
+            );
             let sql = format!("select $1 - {i}::numeric");
             let cold = connection.describe(&sql).await;
             assert_eq!(cold.unwrap().columns().len(), 1);
-            let held = connection.fetch_one::<i64>(COUNT_PREPARED, ()).await.unwrap();
+            let held = connection
+                .fetch_one::<i64>(COUNT_PREPARED, ())
+                .await
+                .unwrap();
             assert!(held <= cap as i64, "{held} statements with a cap of {cap}");
             assert!(connection.cached_statements() <= cap);
         }
     }
+}
+
+#[tokio::test]
+async fn r43_dropped_futures_leave_no_statement_behind() {
+    let mut connection = connect_as(|config| config.statement_cache_capacity(4)).await;
+    for i in 0..50 {
+        let sql = format!("select {i} + $1");
+        let mut asking = Box::pin(connection.fetch_one::<i32>(&sql, (1,)));
+        assert!(poll_once(&mut asking).is_pending());
+        drop(asking);
+        let held = connection
+            .fetch_one::<i64>(COUNT_PREPARED, ())
+            .await
+            .unwrap();
+        assert!(held <= 4, "{held} statements");
+    }
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r43_without_a_cache_nothing_stays_prepared() {
+    let mut connection = connect_as(|config| config.statement_cache_capacity(0)).await;
+    for i in 0..10 {
+        let sql = format!("select {i} + $1");
+        for _ in 0..2 {
+            assert_eq!(
+                connection.fetch_one::<i32>(&sql, (1,)).await.unwrap(),
+                i + 1
+            );
+        }
+        // Described parameters: two round trips.
+        let sql = "select $1::date";
+        let day = Date::new(2024, 2, 29).unwrap();
+        assert_eq!(
+            connection.fetch_one::<Date>(sql, (day,)).await.unwrap(),
+            day
+        );
+        let mut rows = connection
+            .fetch::<i32>("select generate_series(1, $1)", (100,))
+            .await
+            .unwrap();
+        let mut count = 0;
+        while rows.next().await.unwrap().is_some() {
+            count += 1;
+        }
+        assert_eq!(count, 100);
+        let held = connection
+            .fetch_one::<i64>(
+                "select count(*) from pg_prepared_statements where name <> ''",
+                (),
+            )
+            .await
+            .unwrap();
+        assert_eq!(held, 0);
+        assert_eq!(connection.cached_statements(), 0);
+    }
+}
+
+#[tokio::test]
+async fn r30_r43_ten_thousand_texts_stay_within_the_cap() {
+    let mut connection = connect_as(|config| config.statement_cache_capacity(16)).await;
+    for i in 0..10_000 {
+        let sql = format!("select {i}");
+        assert_eq!(connection.fetch_one::<i32>(&sql, ()).await.unwrap(), i);
+        if i % 500 == 0 {
+            let held = connection
+                .fetch_one::<i64>(COUNT_PREPARED, ())
+                .await
+                .unwrap();
+            assert!(held <= 16, "{held} statements");
+        }
+        assert!(connection.cached_statements() <= 16);
+    }
+    check_token(&mut connection).await;
+}
+
+/// What takes a prepared statement away, or changes what it returns. `%t` is the table.
+const CHANGES: &[(&str, By)] = &[
+    ("alter table %t alter column a type text", By::Both),
+    ("alter table %t add column c int8 default 7", By::Both),
+    (
+        "drop table %t; create table %t (b text, a text); insert into %t values ('two', '1')",
+        By::Both,
+    ),
+    (
+        "alter table %t drop column a; alter table %t add column a text default '1'",
+        By::Both,
+    ),
+    (
+        "alter table %t rename column a to z; alter table %t add column a text default '1'",
+        By::Both,
+    ),
+    ("discard all", By::ThisSession),
+    ("deallocate all", By::ThisSession),
+    ("discard plans", By::ThisSession),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum By {
+    ThisSession,
+    Both,
+}
+
+/// Each way to read the rows of a statement.
+#[derive(Clone, Copy, Debug)]
+enum Verb {
+    One,
+    Optional,
+    All,
+    ForEach,
+    Stream,
+    Execute,
+}
+
+const VERBS: [Verb; 6] = [
+    Verb::One,
+    Verb::Optional,
+    Verb::All,
+    Verb::ForEach,
+    Verb::Stream,
+    Verb::Execute,
+];
+
+impl Verb {
+    /// The rows as name and text of each column; `execute` has none.
+    async fn run(self, connection: &mut Connection, sql: &str) -> kornak::Result<Vec<String>> {
+        let rows = match self {
+            Self::One => vec![connection.fetch_one::<Row>(sql, ()).await?],
+            Self::Optional => connection
+                .fetch_optional::<Row>(sql, ())
+                .await?
+                .into_iter()
+                .collect(),
+            Self::All => connection.fetch_all::<Row>(sql, ()).await?,
+            Self::ForEach => {
+                let mut rows = Vec::new();
+                connection
+                    .for_each(sql, (), |row| row.to_row().map(|row| rows.push(row)))
+                    .await?;
+                rows
+            }
+            Self::Stream => {
+                let mut stream = connection.fetch::<Row>(sql, ()).await?;
+                let mut rows = Vec::new();
+                while let Some(row) = stream.next().await? {
+                    rows.push(row);
+                }
+                rows
+            }
+            Self::Execute => {
+                assert_eq!(connection.execute(sql, ()).await?, 1);
+                Vec::new()
+            }
+        };
+        Ok(rows.iter().map(shown).collect())
+    }
+}
+
+/// A row by the types that the driver says its columns have.
+fn shown(row: &Row) -> String {
+    let columns = row.columns().iter().enumerate().map(|(index, column)| {
+        let value = match column.ty().name() {
+            "int4" => row.get::<i32>(index).unwrap().to_string(),
+            "int8" => row.get::<i64>(index).unwrap().to_string(),
+            "text" => row.get::<String>(index).unwrap(),
+            other => panic!("a column of type {other}"),
+        };
+        format!("{}={value}", column.name())
+    });
+    columns.collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn r41_a_statement_is_prepared_again_when_the_schema_changes() {
+    for (index, (change, by)) in CHANGES.iter().enumerate() {
+        for verb in VERBS {
+            for other in [false, true] {
+                if other && *by == By::ThisSession {
+                    continue;
+                }
+                let table = format!("r41_{index}_{verb:?}_{other}").to_lowercase();
+                let change = change.replace("%t", &table);
+                let case = format!("{change} by another session: {other}; {verb:?}");
+                let mut connection = connect().await;
+                let mut observer = RawClient::of_tests();
+                observer.execute(&format!(
+                    "drop table if exists {table}; create table {table} (a int4, b text);
+                     insert into {table} values (1, 'two')"
+                ));
+                let sql = format!("select * from {table}");
+                for _ in 0..2 {
+                    verb.run(&mut connection, &sql).await.unwrap();
+                }
+                if other {
+                    observer.execute(&change);
+                } else {
+                    connection.execute_script(&change).await.unwrap();
+                }
+                let mut fresh = connect().await;
+                let expected = verb.run(&mut fresh, &sql).await.unwrap();
+                for _ in 0..2 {
+                    match verb.run(&mut connection, &sql).await {
+                        Ok(rows) => assert_eq!(rows, expected, "{case}"),
+                        Err(error) => panic!("{case}: {error}"),
+                    }
+                }
+                check_token(&mut connection).await;
+                observer.execute(&format!("drop table {table}"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn r41_within_a_transaction_it_is_an_error_and_the_next_one_works() {
+    for (index, (change, _)) in CHANGES.iter().enumerate() {
+        // Nothing but DDL can be run within a transaction.
+        if change.starts_with("discard") {
+            continue;
+        }
+        for verb in VERBS {
+            let table = format!("r41_in_{index}_{verb:?}").to_lowercase();
+            let change = change.replace("%t", &table);
+            let case = format!("{change}; {verb:?}");
+            let mut connection = connect().await;
+            let mut observer = RawClient::of_tests();
+            observer.execute(&format!(
+                "drop table if exists {table}; create table {table} (a int4, b text);
+                 insert into {table} values (1, 'two')"
+            ));
+            let sql = format!("select * from {table}");
+            verb.run(&mut connection, &sql).await.unwrap();
+            let mut transaction = connection.begin().await.unwrap();
+            transaction.execute_script(&change).await.unwrap();
+            let error = verb.run(&mut transaction, &sql).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Server, "{case}: {error}");
+            let state = error.sqlstate().unwrap();
+            assert!(
+                [
+                    SqlState::INVALID_SQL_STATEMENT_NAME,
+                    SqlState::FEATURE_NOT_SUPPORTED
+                ]
+                .contains(&state),
+                "{case}: {error}"
+            );
+            let error = transaction.commit().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::RolledBack, "{case}");
+            verb.run(&mut connection, &sql).await.unwrap();
+            // Committed, it is another matter.
+            let mut transaction = connection.begin().await.unwrap();
+            transaction.execute_script(&change).await.unwrap();
+            transaction.commit().await.unwrap();
+            verb.run(&mut connection, &sql).await.unwrap();
+            check_token(&mut connection).await;
+            observer.execute(&format!("drop table {table}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn r41_an_inferred_parameter_follows_its_column() {
+    let mut connection = connect().await;
+    connection
+        .execute_script("create temp table r41 (key uuid, n int4); insert into r41 values (gen_random_uuid(), 1)")
+        .await
+        .unwrap();
+    // Text goes as what the server infers: a uuid at first.
+    let sql = "select n from r41 where key = $1";
+    let key: String = connection
+        .fetch_one("select key::text from r41", ())
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        assert_eq!(
+            connection
+                .fetch_one::<i32>(sql, (key.as_str(),))
+                .await
+                .unwrap(),
+            1
+        );
+    }
+    connection
+        .execute_script("alter table r41 alter column key type text")
+        .await
+        .unwrap();
+    // It is refused once: this error says nothing that would make it safe to run it again.
+    let error = connection
+        .fetch_one::<i32>(sql, (key.as_str(),))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.sqlstate(),
+        Some(SqlState::UNDEFINED_FUNCTION),
+        "{error}"
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            connection
+                .fetch_one::<i32>(sql, (key.as_str(),))
+                .await
+                .unwrap(),
+            1
+        );
+    }
+    check_token(&mut connection).await;
 }

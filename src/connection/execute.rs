@@ -94,8 +94,6 @@ impl Connection {
                     (Some(prepared), reply)
                 }
             };
-            // The server refused it at Bind, before it ran, so that nothing is done twice;
-            // within a transaction it has failed the transaction too.
             let is_stale = prepared.is_some_and(|prepared| self.is_stale(&prepared, &reply));
             if !is_stale || is_retry || in_transaction {
                 return reply.check();
@@ -105,8 +103,11 @@ impl Connection {
     }
 
     /// Whether the server no longer has the statement as it was prepared; then it is given up.
+    /// Outside a transaction it may be prepared and run once more: the server refused it at
+    /// Bind, before it ran, so that nothing is done twice. Within one it has failed the
+    /// transaction too.
     #[inline]
-    fn is_stale(&mut self, prepared: &Arc<Prepared>, reply: &Reply) -> bool {
+    pub(super) fn is_stale(&mut self, prepared: &Arc<Prepared>, reply: &Reply) -> bool {
         let is_stale = reply.is_stale();
         if is_stale {
             self.statements.evict(prepared);

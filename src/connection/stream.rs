@@ -54,13 +54,13 @@ impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
     ) -> Result<Self> {
         let mut batch = Batch::new();
         match begin(connection, sql, params, &mut batch, limit).await {
-            Ok(columns) => Ok(Self {
+            Ok((columns, reply)) => Ok(Self {
+                is_over: connection.link.is_quiet() || reply.failure.is_some(),
                 connection,
                 sql: sql.into(),
                 columns,
                 batch,
-                reply: Reply::default(),
-                is_over: false,
+                reply,
             }),
             Err(error) => Err(error.with_sql(sql)),
         }
@@ -146,20 +146,40 @@ impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
     }
 }
 
+/// Sends the query and waits until the server has taken it, which it tells with the first
+/// rows: up to there a statement that has become stale can be prepared anew.
 async fn begin<T: for<'r> FromRow<'r>, P: Params>(
     connection: &mut Connection,
     sql: &str,
     params: &P,
     batch: &mut Batch<T>,
     limit: Limit,
-) -> Result<Columns> {
+) -> Result<(Columns, Reply)> {
     connection.begin_operation(Some(sql), limit).await?;
-    // A result of any size must not wait in memory for its types to be known: a statement
-    // that is new to this connection is described before it runs.
-    let prepared = connection.prepared(sql, params).await?;
-    connection.begin_rows(sql, params, &prepared, batch)?;
-    connection.start_execute(&prepared, params)?;
-    Ok(prepared.description().columns().clone())
+    let mut retried = false;
+    loop {
+        let in_transaction = connection.is_in_transaction();
+        // A result of any size must not wait in memory for its types to be known: a statement
+        // that is new to this connection is described before it runs.
+        let prepared = connection.prepared(sql, params).await?;
+        connection.begin_rows(sql, params, &prepared, batch)?;
+        connection.start_execute(&prepared, params)?;
+        let mut sink = WarmSink::new(batch);
+        let link = &mut *connection.link;
+        let progress = poll_fn(|cx| match link.poll_exchange(cx, &mut sink, Until::Idle) {
+            Poll::Pending if sink.reply.bound => Poll::Ready(Ok(Progress::Paused)),
+            polled => polled,
+        })
+        .await?;
+        let reply = connection.end_exchange(progress, sink.reply)?;
+        let is_stale = connection.is_stale(&prepared, &reply);
+        if is_stale && !retried && !in_transaction {
+            retried = true;
+            continue;
+        }
+        let reply = if reply.bound { reply } else { reply.check()? };
+        return Ok((prepared.description().columns().clone(), reply));
+    }
 }
 
 impl<T: for<'r> FromRow<'r>> Stream for RowStream<'_, T> {

@@ -111,7 +111,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// If the query can't be sent. What goes wrong later is an item of the stream.
+    /// If the query can't be sent, or the server refuses to run it. What goes wrong later is
+    /// an item of the stream.
     ///
     /// # Cancel safety
     ///
