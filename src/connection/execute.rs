@@ -109,7 +109,7 @@ impl Connection {
     #[inline]
     pub(super) fn is_stale(&mut self, prepared: &Arc<Prepared>, reply: &Reply) -> bool {
         let is_stale = reply.is_stale();
-        if is_stale {
+        if is_stale || reply.is_invalid() {
             self.statements.evict(prepared);
         }
         is_stale
@@ -535,6 +535,17 @@ impl Reply {
             Some(error) if !self.bound && matches!(error.0, Part::Statement(_)) => {
                 is_stale(&error.1)
             }
+            _ => false,
+        }
+    }
+
+    /// Whether the server, planning the statement anew, finds that it makes no sense any more
+    /// (class 42): the types that it gave the parameters may be the reason, and another Parse
+    /// would infer others.
+    #[inline]
+    fn is_invalid(&self) -> bool {
+        match &self.error {
+            Some((Part::Statement(_), error)) if !self.bound => error.sqlstate().class() == "42",
             _ => false,
         }
     }
