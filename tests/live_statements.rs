@@ -371,3 +371,200 @@ async fn r41_an_inferred_parameter_follows_its_column() {
     }
     check_token(&mut connection).await;
 }
+
+#[tokio::test]
+async fn r42_another_search_path_or_role_means_another_table() {
+    let mut connection = connect().await;
+    connection
+        .execute_script(
+            "drop schema if exists r42_one cascade; drop schema if exists r42_two cascade;
+             drop schema if exists r42_three cascade; drop role if exists r42_two;
+             create schema r42_one; create schema r42_two; create schema r42_three;
+             create table r42_one.t (a int4, b text);   insert into r42_one.t values (1, 'one');
+             create table r42_two.t (b text, a int8);   insert into r42_two.t values ('two', 2);
+             create table r42_three.t (a int4, b text); insert into r42_three.t values (3, 'three');
+             create role r42_two; grant usage on schema r42_one, r42_two to r42_two;
+             grant select on r42_one.t, r42_two.t to r42_two",
+        )
+        .await
+        .unwrap();
+    let moves = [
+        ("set search_path to r42_one", "a=1 b=one"),
+        ("set search_path to r42_two", "b=two a=2"),
+        ("set search_path to r42_three", "a=3 b=three"),
+        ("set search_path to r42_one", "a=1 b=one"),
+        // The same, by the role's own schema.
+        ("set search_path to \"$user\", r42_one", "a=1 b=one"),
+        ("set role r42_two", "b=two a=2"),
+        ("reset role", "a=1 b=one"),
+        ("set session authorization r42_two", "b=two a=2"),
+        ("reset session authorization", "a=1 b=one"),
+    ];
+    for verb in VERBS {
+        for (change, expected) in moves {
+            connection.execute(change, ()).await.unwrap();
+            for _ in 0..2 {
+                let rows = verb.run(&mut connection, "select * from t").await;
+                let rows = rows.unwrap_or_else(|error| panic!("{verb:?}: {change}: {error}"));
+                let is_right = matches!(verb, Verb::Execute) || rows == [expected];
+                assert!(is_right, "{verb:?}: {change}: {rows:?}");
+            }
+        }
+    }
+    // Within a transaction what can't be prepared anew is an error, never another row.
+    for verb in VERBS {
+        let mut transaction = connection.begin().await.unwrap();
+        for (schema, expected) in [("r42_three", Some("a=3 b=three")), ("r42_two", None)] {
+            transaction
+                .execute(&format!("set local search_path to {schema}"), ())
+                .await
+                .unwrap();
+            match (
+                verb.run(&mut transaction, "select * from t").await,
+                expected,
+            ) {
+                (Ok(rows), Some(expected)) => {
+                    assert!(
+                        matches!(verb, Verb::Execute) || rows == [expected],
+                        "{rows:?}"
+                    );
+                }
+                (Err(error), None) => {
+                    assert_eq!(
+                        error.sqlstate(),
+                        Some(SqlState::FEATURE_NOT_SUPPORTED),
+                        "{error}"
+                    );
+                }
+                (result, _) => panic!("{verb:?}: {schema}: {result:?}"),
+            }
+        }
+        drop(transaction);
+        assert_eq!(
+            Verb::All
+                .run(&mut connection, "select * from t")
+                .await
+                .unwrap(),
+            ["a=1 b=one"]
+        );
+    }
+    // A text parameter is what each table's column is.
+    let sql = "select b from t where a = $1";
+    for (schema, key, expected) in [
+        ("r42_one", "1", "one"),
+        ("r42_two", "2", "two"),
+        ("r42_three", "3", "three"),
+    ] {
+        connection
+            .execute(&format!("set search_path to {schema}"), ())
+            .await
+            .unwrap();
+        let found: String = connection.fetch_one(sql, (key,)).await.unwrap();
+        assert_eq!(found, expected);
+    }
+    check_token(&mut connection).await;
+    connection
+        .execute_script(
+            "drop schema r42_one cascade; drop schema r42_two cascade; drop schema r42_three cascade;
+             drop role r42_two",
+        )
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn r44_what_leaves_the_cache_in_a_failed_transaction_is_closed() {
+    let mut connection = connect_as(|config| config.statement_cache_capacity(3)).await;
+    for i in 0..3 {
+        connection
+            .execute(&format!("select {i}"), ())
+            .await
+            .unwrap();
+    }
+    let mut transaction = connection.begin().await.unwrap();
+    // The first of them leaves for a statement that fails, and with it the transaction.
+    let error = transaction
+        .execute("select 1 / $1", (0,))
+        .await
+        .unwrap_err();
+    assert_eq!(error.sqlstate(), Some(SqlState::DIVISION_BY_ZERO));
+    // Refused here, without a word to the server.
+    let error = transaction.execute("select 4", ()).await.unwrap_err();
+    assert_eq!(error.sqlstate(), Some(SqlState::IN_FAILED_SQL_TRANSACTION));
+    // A statement that ends it is prepared, for which another one leaves.
+    transaction.execute("rollback", ()).await.unwrap();
+    drop(transaction);
+    let held: Vec<String> = connection
+        .fetch_all(
+            "select statement from pg_prepared_statements order by prepare_time",
+            (),
+        )
+        .await
+        .unwrap();
+    assert_eq!(held.len(), 3, "{held:?}");
+    assert_eq!(
+        held[1..],
+        [
+            "rollback",
+            "select statement from pg_prepared_statements order by prepare_time"
+        ]
+    );
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r44_eviction_while_a_stream_is_open_loses_no_row() {
+    let mut connection = connect_as(|config| config.statement_cache_capacity(1)).await;
+    let sql = "select i, repeat('x', 1000) from generate_series(1, 20000) i";
+    for _ in 0..2 {
+        let mut rows = connection.fetch::<(i32, String)>(sql, ()).await.unwrap();
+        for expected in 1..=20_000 {
+            let (i, text) = rows.next().await.unwrap().unwrap();
+            assert_eq!((i, text.len()), (expected, 1000));
+        }
+        assert!(rows.next().await.unwrap().is_none());
+        connection.execute("select 1", ()).await.unwrap();
+    }
+    let held = connection
+        .fetch_one::<i64>(COUNT_PREPARED, ())
+        .await
+        .unwrap();
+    assert_eq!(held, 1);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r47_descriptions_of_more_than_thirty_kilobytes() {
+    let mut connection = connect().await;
+    let name = |i: usize| format!("c{i:0>60}");
+    let columns = (0..1_600)
+        .map(|i| format!("{i} as {}", name(i)))
+        .collect::<Vec<_>>();
+    let sql = format!("select {}", columns.join(", "));
+    assert!(sql.len() > 64 * 1024, "not kept");
+    for _ in 0..2 {
+        let row: Row = connection.fetch_one(&sql, ()).await.unwrap();
+        assert_eq!(row.len(), 1_600);
+        for i in 0..1_600 {
+            assert_eq!(row.columns()[i].name(), name(i));
+            assert_eq!(row.get::<i32>(i).unwrap(), i as i32);
+        }
+    }
+    // A description of 60 kB of a statement that is kept.
+    let sql = "select * from r47";
+    let columns = (0..700)
+        .map(|i| format!("{} int default {i}", name(i)))
+        .collect::<Vec<_>>();
+    connection
+        .execute_script(&format!(
+            "create temp table r47 ({}); insert into r47 default values",
+            columns.join(", ")
+        ))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let row: Row = connection.fetch_one(sql, ()).await.unwrap();
+        assert_eq!(row.get::<i32>(name(699).as_str()).unwrap(), 699);
+    }
+    check_token(&mut connection).await;
+}
