@@ -544,10 +544,9 @@ impl Reply {
     /// would infer others.
     #[inline]
     fn is_invalid(&self) -> bool {
-        match &self.error {
-            Some((Part::Statement(_), error)) if !self.bound => error.sqlstate().class() == "42",
-            _ => false,
-        }
+        self.error.as_deref().is_some_and(|(part, error)| {
+            !self.bound && matches!(part, Part::Statement(_)) && error.sqlstate().class() == "42"
+        })
     }
 
     /// Whether a type without a send function kept the server from answering in binary

@@ -11,7 +11,7 @@ use super::Connection;
 use super::link::Until;
 use super::sinks::{Batch, Reply, WarmSink};
 use super::timer::Limit;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::params::Params;
 use crate::protocol::Progress;
 use crate::row::{Columns, FromRow};
@@ -42,6 +42,8 @@ pub struct RowStream<'c, T> {
     columns: Columns,
     batch: Batch<T>,
     reply: Reply,
+    /// True when a decoder panicked: the reply was out of place then, and a row is missing.
+    is_polling: bool,
     is_over: bool,
 }
 
@@ -61,6 +63,7 @@ impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
                 columns,
                 batch,
                 reply,
+                is_polling: false,
             }),
             Err(error) => Err(error.with_sql(sql)),
         }
@@ -98,6 +101,11 @@ impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
             if self.is_over {
                 return Poll::Ready(self.take_error().map(Err));
             }
+            if std::mem::replace(&mut self.is_polling, true) {
+                self.is_over = true;
+                let message = "the stream ended when a row was read: its decoder panicked";
+                return Poll::Ready(Some(Err(Error::usage(message).with_sql(&self.sql))));
+            }
             let reply = std::mem::take(&mut self.reply);
             let mut sink = WarmSink {
                 collector: &mut self.batch,
@@ -108,6 +116,7 @@ impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
                 .link
                 .poll_exchange(cx, &mut sink, Until::Idle);
             self.reply = sink.reply;
+            self.is_polling = false;
             match polled {
                 Poll::Pending if self.batch.rows.is_empty() => return Poll::Pending,
                 Poll::Pending => {}
@@ -136,7 +145,7 @@ impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
         }
     }
 
-    fn take_error(&mut self) -> Option<crate::Error> {
+    fn take_error(&mut self) -> Option<Error> {
         let reply = Reply {
             error: self.reply.error.take(),
             failure: self.reply.failure.take(),

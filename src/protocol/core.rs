@@ -27,6 +27,9 @@ pub struct Core {
     pub(super) open: Option<OpenUnit>,
     /// What the core itself has to say, because the sink refused a COPY.
     refusal: Option<Refusal>,
+    /// How many bytes at the front of the input have been handled while a sink is called: if
+    /// it panics, they are not handled again. Not set for rows, which change no state.
+    handled: usize,
     broken: bool,
 }
 
@@ -72,6 +75,7 @@ impl Core {
             status,
             open: None,
             refusal: None,
+            handled: 0,
             broken: false,
         }
     }
@@ -214,6 +218,9 @@ impl Core {
     /// Handles all whole messages of `input`, until one is missing bytes, the sink pauses,
     /// or nothing is owed any more and no message is left.
     ///
+    /// The dialogue stays in step when the sink panics; rows that it had been shown may be
+    /// shown to it again, if the flight is not discarded then.
+    ///
     /// # Errors
     ///
     /// The peer broke the protocol, or the server ended the session with a FATAL error. The
@@ -269,6 +276,7 @@ impl Core {
         input: &mut ReadBuffer,
         sink: &mut S,
     ) -> Result<Progress> {
+        input.consume(std::mem::take(&mut self.handled));
         loop {
             if self.is_streaming_rows() {
                 if let ControlFlow::Break(()) = self.handle_rows(input, sink)? {
@@ -287,7 +295,9 @@ impl Core {
             {
                 self.handle_shared_row(input, (length, frame.body.len()), sink)?
             } else {
+                self.handled = length;
                 let flow = self.handle_frame(frame, sink)?;
+                self.handled = 0;
                 input.consume(length);
                 flow
             };
