@@ -295,3 +295,22 @@ async fn r13_a_notice_handler_that_panics_is_called_once_for_each_notice() {
         assert_eq!(seen[expected - 1], format!("number {expected}"));
     }
 }
+
+#[tokio::test]
+async fn r13_r43_a_parameter_that_fails_or_panics_leaves_no_statement_behind() {
+    let mut connection = connect_as(|config| config.statement_cache_capacity(1)).await;
+    let sql = "select $1 || $2";
+    for i in 0..5 {
+        let _: String = connection.fetch_one(sql, ("a", "b")).await.unwrap();
+        // It leaves for another one, and would be closed by the flight that isn't sent.
+        connection
+            .execute(&format!("select {i}"), ())
+            .await
+            .unwrap();
+        let bad = BadParameter { panics: i % 2 == 0 };
+        panics(connection.execute("select $1", (bad,))).await;
+        let held = "select count(*) from pg_prepared_statements";
+        assert_eq!(connection.fetch_one::<i64>(held, ()).await.unwrap(), 1);
+    }
+    check_token(&mut connection).await;
+}

@@ -418,10 +418,8 @@ impl Connection {
     ) -> Result<()> {
         let link = &mut *self.link;
         let mut unit = link.core.start_unit(&mut link.output)?;
-        let mut closing = Vec::new();
         if self.statements.has_closable() {
-            closing = self.statements.take_closable();
-            for name in &closing {
+            for name in self.statements.begin_closing() {
                 unit.close_statement(name)?;
             }
         }
@@ -430,32 +428,24 @@ impl Connection {
         for (index, sql) in (0..).zip(reset.iter().copied().chain(queued)) {
             unit.prefix(index, sql)?;
         }
-        match write(&mut unit) {
-            Ok(()) => {
-                match end {
-                    End::Sync => unit.finish(),
-                    End::Open => unit.keep_open(),
-                    End::Copy => unit.keep_open_for_copy(),
-                };
-                if self.hygiene.is_due {
-                    self.hygiene.start();
-                }
-                if !self.queued.is_empty() {
-                    self.queued.clear();
-                    self.queue_generation += 1;
-                }
-                self.interrupted = true;
-                Ok(())
-            }
-            Err(error) => {
-                // The unit takes itself back; what it would have closed is still to be closed.
-                drop(unit);
-                for name in &closing {
-                    self.statements.begin_parse(name);
-                }
-                Err(error)
-            }
+        // Until it is finished, the unit takes itself back: what it closes is still to be
+        // closed, and what is queued stays queued.
+        write(&mut unit)?;
+        match end {
+            End::Sync => unit.finish(),
+            End::Open => unit.keep_open(),
+            End::Copy => unit.keep_open_for_copy(),
+        };
+        self.statements.end_closing();
+        if self.hygiene.is_due {
+            self.hygiene.start();
         }
+        if !self.queued.is_empty() {
+            self.queued.clear();
+            self.queue_generation += 1;
+        }
+        self.interrupted = true;
+        Ok(())
     }
 
     /// Waits until the replies are in, or the sink pauses.

@@ -16,7 +16,7 @@ use crate::row::Plans;
 /// The statements of one connection by SQL text and declared parameter types.
 ///
 /// Capped in statements and in bytes of SQL. What leaves is closed on the server when
-/// nothing uses it any more: [`take_closable`](Self::take_closable).
+/// nothing uses it any more: [`begin_closing`](Self::begin_closing).
 pub(crate) struct StatementCache<S = lru::DefaultHasher> {
     entries: LruCache<Key, Entry, BuildHasherDefault<Prehashed>>,
     capacity: usize,
@@ -30,6 +30,8 @@ pub(crate) struct StatementCache<S = lru::DefaultHasher> {
     /// Names that the server may or may not know: their Parse was sent, and nobody saw what
     /// became of it.
     unsettled: Vec<Box<str>>,
+    /// What the flight that is being written closes.
+    closing: Vec<Box<str>>,
 }
 
 /// A cached statement.
@@ -79,6 +81,7 @@ impl<S: BuildHasher> StatementCache<S> {
             memos: [Memo::default(); MEMOS],
             evicted: Vec::new(),
             unsettled: Vec::new(),
+            closing: Vec::new(),
         }
     }
 
@@ -194,24 +197,31 @@ impl<S: BuildHasher> StatementCache<S> {
         self.unsettled.retain(|unsettled| **unsettled != *name);
     }
 
-    /// Whether [`take_closable`](Self::take_closable) may have something.
+    /// Whether [`begin_closing`](Self::begin_closing) may have something.
     #[inline]
     pub(crate) fn has_closable(&self) -> bool {
-        !self.evicted.is_empty() || !self.unsettled.is_empty()
+        !self.evicted.is_empty() || !self.unsettled.is_empty() || !self.closing.is_empty()
     }
 
     /// The names to close on the server now. Closing a name that it doesn't know is no error
-    /// (manual, "Message Flow", Extended Query).
-    pub(crate) fn take_closable(&mut self) -> Vec<Box<str>> {
-        let mut names = std::mem::take(&mut self.unsettled);
+    /// (manual, "Message Flow", Extended Query). They are named again until
+    /// [`end_closing`](Self::end_closing) says that their Close is on its way.
+    pub(crate) fn begin_closing(&mut self) -> &[Box<str>] {
+        self.closing.append(&mut self.unsettled);
         self.evicted.retain(|prepared| {
             let unused = is_unused(prepared);
             if unused {
-                names.push(prepared.name().into());
+                self.closing.push(prepared.name().into());
             }
             !unused
         });
-        names
+        &self.closing
+    }
+
+    /// The names of the last [`begin_closing`](Self::begin_closing) are closed.
+    #[inline]
+    pub(crate) fn end_closing(&mut self) {
+        self.closing.clear();
     }
 
     /// Gives up the least recently used statements until so many and so much SQL is left.
@@ -420,11 +430,12 @@ mod tests {
     #[test]
     fn r30_entries_and_bytes_are_capped() {
         let mut cache = StatementCache::new(8);
-        for i in 0..10_000 {
+        for i in 0..100_000 {
             cache.insert(&format!("select {i}"), &[], prepared(&format!("k{i}")));
             assert!(cache.len() <= 8);
             // Nothing but the cache holds them: each is closed as soon as it has left.
-            assert_eq!(cache.take_closable().len(), usize::from(i >= 8));
+            assert_eq!(cache.begin_closing().len(), usize::from(i >= 8));
+            cache.end_closing();
         }
         let mut cache = StatementCache::new(1_000_000);
         for i in 0..1_000 {
@@ -456,9 +467,12 @@ mod tests {
         let held = prepared("held");
         cache.insert("select 1", &[], Arc::clone(&held));
         cache.insert("select 2", &[], prepared("next"));
-        assert!(cache.take_closable().is_empty());
+        assert!(cache.begin_closing().is_empty());
         drop(held);
-        assert_eq!(cache.take_closable(), ["held".into()]);
+        assert_eq!(cache.begin_closing(), ["held".into()]);
+        // The flight was not sent.
+        assert_eq!(cache.begin_closing(), ["held".into()]);
+        cache.end_closing();
         assert!(!cache.has_closable());
     }
 
@@ -468,7 +482,7 @@ mod tests {
         cache.begin_parse("seen");
         cache.begin_parse("dropped");
         cache.settle("seen");
-        assert_eq!(cache.take_closable(), ["dropped".into()]);
+        assert_eq!(cache.begin_closing(), ["dropped".into()]);
     }
 
     use crate::codec::Encode;
