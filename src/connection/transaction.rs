@@ -204,6 +204,11 @@ impl Transaction<'_> {
         let limit = self.connection.default_limit();
         let connection = &mut *self.connection;
         connection.begin_operation(Some("commit"), limit).await?;
+        if connection.transaction_status() == TransactionStatus::Idle {
+            // COMMIT would go well, with a mere warning that there is nothing to commit.
+            self.is_over = true;
+            return Err(not_open());
+        }
         match &self.scope {
             Scope::Savepoint(name) => {
                 let release = format!("release savepoint {name}");
@@ -366,6 +371,13 @@ fn is_outcome_known(error: &Error) -> bool {
         && error
             .as_server()
             .is_some_and(|error| error.severity() == Severity::Error)
+}
+
+fn not_open() -> Error {
+    Error::usage(
+        "no transaction is open any more: its BEGIN failed, or a statement within it ended it",
+    )
+    .with_outcome(Outcome::Unknown)
 }
 
 fn rolled_back() -> Error {
