@@ -43,6 +43,7 @@ use self::catalog::Catalog;
 pub(crate) use self::connect::Connector;
 use self::hygiene::Hygiene;
 use self::link::Link;
+use self::recover::UndoOutcome;
 use self::session::Session;
 use self::timer::Limit;
 use crate::buffer::ReadBuffer;
@@ -83,6 +84,8 @@ pub struct Connection {
     queue_generation: u64,
     /// What dropped guards could not undo at once.
     undo: Vec<Cow<'static, str>>,
+    /// Some while the answers to what undoes them are owed.
+    undoing: Option<UndoOutcome>,
     /// The rest of an operation that was dropped may be long: it is worth a cancel.
     interrupted: bool,
     cancelling: Option<Cancelling>,
@@ -209,6 +212,7 @@ impl Connection {
             queued: Vec::new(),
             queue_generation: 0,
             undo: Vec::new(),
+            undoing: None,
             interrupted: false,
             cancelling: None,
             hygiene: Hygiene::default(),

@@ -66,15 +66,15 @@ impl Connection {
         if link.is_closed() {
             return Err(link.closed_error());
         }
-        link.core.abandon(&mut link.output)?;
-        if !self.drain(self.interrupted).await? {
-            self.cancel_and_drain().await?;
+        if self.undoing.is_none() {
+            link.core.abandon(&mut link.output)?;
+            if !self.drain(self.interrupted).await? {
+                self.cancel_and_drain().await?;
+            }
+            self.interrupted = false;
+            self.hygiene.interrupt();
         }
-        self.interrupted = false;
-        self.hygiene.interrupt();
-        if !self.undo.is_empty() {
-            self.undo_all().await?;
-        }
+        self.undo_all().await?;
         self.link.shrink();
         Ok(())
     }
@@ -145,28 +145,30 @@ impl Connection {
         Ok(())
     }
 
-    /// Undoes what dropped guards have left.
+    /// Undoes what dropped guards have left. A savepoint can't be undone twice: how far it has
+    /// come stands in the connection, and the outcome is awaited by whoever comes next.
     async fn undo_all(&mut self) -> Result<()> {
-        if self.link.core.transaction_status() == TransactionStatus::Idle {
+        loop {
+            if let Some(outcome) = &mut self.undoing {
+                let link = &mut *self.link;
+                poll_fn(|cx| link.poll_exchange(cx, outcome, Until::Idle)).await?;
+                if let Some(error) = outcome.error.take() {
+                    let error = server_error(*error)
+                        .with_context("an abandoned transaction could not be rolled back");
+                    return Err(self.link.close(error));
+                }
+                self.undoing = None;
+            }
+            if self.link.core.transaction_status() == TransactionStatus::Idle {
+                self.undo.clear();
+            }
+            if self.undo.is_empty() {
+                return Ok(());
+            }
+            start_undo(&mut self.link, &self.undo)?;
             self.undo.clear();
-            return Ok(());
+            self.undoing = Some(UndoOutcome::default());
         }
-        let mut statements = std::mem::take(&mut self.undo);
-        let link = &mut *self.link;
-        let started = start_undo(link, &statements);
-        // Written or not, the list stays until the answer is in: this may be dropped.
-        self.undo.append(&mut statements);
-        started?;
-        let mut outcome = UndoOutcome::default();
-        let link = &mut *self.link;
-        poll_fn(|cx| link.poll_exchange(cx, &mut outcome, Until::Idle)).await?;
-        if let Some((part, error)) = outcome.error {
-            let error = server_error((part, error))
-                .with_context("an abandoned transaction could not be rolled back");
-            return Err(self.link.close(error));
-        }
-        self.undo.clear();
-        Ok(())
     }
 
     /// A guard is dropped: what undoes it is sent at once where nothing else is under way,
@@ -176,6 +178,10 @@ impl Connection {
             return;
         }
         if self.link.is_quiet() && self.undo.is_empty() && self.cancelling.is_none() {
+            // A BEGIN that failed, or a transaction that a statement has ended.
+            if self.link.core.transaction_status() == TransactionStatus::Idle {
+                return;
+            }
             if start_undo(&mut self.link, &statements).is_ok() {
                 self.link.core.discard_all();
                 self.link.try_write();
@@ -213,8 +219,8 @@ fn start_undo(link: &mut super::Link, statements: &[Cow<'static, str>]) -> Resul
 
 /// Whether the undoing went well.
 #[derive(Default)]
-struct UndoOutcome {
-    error: Option<(Part, ServerError)>,
+pub(super) struct UndoOutcome {
+    error: Option<Box<(Part, ServerError)>>,
 }
 
 impl Sink for UndoOutcome {
@@ -223,6 +229,6 @@ impl Sink for UndoOutcome {
     }
 
     fn on_error(&mut self, at: At, error: ServerError) {
-        self.error = Some((at.part, error));
+        self.error = Some(Box::new((at.part, error)));
     }
 }
