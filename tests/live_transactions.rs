@@ -3,7 +3,8 @@
 mod live;
 mod support;
 
-use kornak::{Connection, ErrorKind, SqlState, TransactionStatus};
+use kornak::error::Outcome;
+use kornak::{Connection, Error, ErrorKind, Row, SqlState, TransactionStatus};
 use live::{check_token, connect, poll_once};
 
 #[tokio::test]
@@ -180,4 +181,128 @@ async fn a_recovery_that_is_dropped_undoes_a_savepoint_once() {
             .unwrap();
         assert_eq!(left, [polls, 100 + polls]);
     }
+}
+
+/// The rows of `sql` by each verb, or its error.
+async fn by_each_verb(
+    connection: &mut Connection,
+    sql: &str,
+    check: impl AsyncFn(&mut Connection, &str, Option<Error>),
+) {
+    for warm in [false, true] {
+        let verb = |name: &str| format!("{name}, warm: {warm}");
+        let result = connection.execute(sql, ()).await;
+        check(connection, &verb("execute"), result.err()).await;
+        let result = connection.fetch_one::<Row>(sql, ()).await;
+        check(connection, &verb("fetch_one"), result.err()).await;
+        let result = connection.fetch_optional::<Row>(sql, ()).await;
+        check(connection, &verb("fetch_optional"), result.err()).await;
+        let result = connection.fetch_all::<Row>(sql, ()).await;
+        check(connection, &verb("fetch_all"), result.err()).await;
+        let result = connection.for_each(sql, (), |_| ()).await;
+        check(connection, &verb("for_each"), result.err()).await;
+        let result = read_stream(connection, sql).await;
+        check(connection, &verb("fetch"), result.err()).await;
+        let result = connection.query(sql).execute().await;
+        check(connection, &verb("query"), result.err()).await;
+        let result = connection.execute_script(sql).await;
+        check(connection, &verb("execute_script"), result.err()).await;
+    }
+}
+
+async fn read_stream(connection: &mut Connection, sql: &str) -> kornak::Result<()> {
+    let mut rows = connection.fetch::<Row>(sql, ()).await?;
+    while rows.next().await?.is_some() {}
+    Ok(())
+}
+
+#[tokio::test]
+async fn r14_a_constraint_that_fails_at_the_end_surfaces_from_every_verb() {
+    let mut connection = connect().await;
+    connection
+        .execute_script(
+            "create temp table whole (id int4 primary key);
+             create temp table part (whole int4 references whole deferrable initially deferred)",
+        )
+        .await
+        .unwrap();
+    let sql = "insert into part values (1) returning whole";
+    // After CommandComplete, when Sync ends the implicit transaction.
+    by_each_verb(&mut connection, sql, async |connection, verb, error| {
+        let Some(error) = error else {
+            panic!("{verb}: the row was not inserted")
+        };
+        assert_eq!(
+            error.sqlstate(),
+            Some(SqlState::FOREIGN_KEY_VIOLATION),
+            "{verb}: {error}"
+        );
+        assert_eq!(error.outcome(), Outcome::RolledBack, "{verb}");
+        check_token(connection).await;
+    })
+    .await;
+    // At COMMIT.
+    let mut transaction = connection.begin().await.unwrap();
+    transaction.execute(sql, ()).await.unwrap();
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(
+        error.sqlstate(),
+        Some(SqlState::FOREIGN_KEY_VIOLATION),
+        "{error}"
+    );
+    assert_eq!(error.outcome(), Outcome::RolledBack);
+    check_token(&mut connection).await;
+    let mut transaction = connection.begin().await.unwrap();
+    transaction.execute(sql, ()).await.unwrap();
+    let error = transaction.execute("commit", ()).await.unwrap_err();
+    assert_eq!(
+        error.sqlstate(),
+        Some(SqlState::FOREIGN_KEY_VIOLATION),
+        "{error}"
+    );
+    drop(transaction);
+    check_token(&mut connection).await;
+    // At SET CONSTRAINTS, and at the RELEASE of nothing.
+    let mut transaction = connection.begin().await.unwrap();
+    transaction.execute(sql, ()).await.unwrap();
+    let error = transaction
+        .execute("set constraints all immediate", ())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.sqlstate(),
+        Some(SqlState::FOREIGN_KEY_VIOLATION),
+        "{error}"
+    );
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RolledBack);
+    let count: i64 = connection
+        .fetch_one("select count(*) from part", ())
+        .await
+        .unwrap();
+    assert_eq!(count, 0);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r15_an_error_after_rows_leaves_the_next_statement_its_own() {
+    let mut connection = connect().await;
+    let sql = "select 1000 / (5000 - i) from generate_series(1, 6000) i";
+    by_each_verb(&mut connection, sql, async |connection, verb, error| {
+        let Some(error) = error else {
+            panic!("{verb}: no error")
+        };
+        assert_eq!(
+            error.sqlstate(),
+            Some(SqlState::DIVISION_BY_ZERO),
+            "{verb}: {error}"
+        );
+        let rows: Vec<i32> = connection
+            .fetch_all("select i from generate_series(1, 100) i", ())
+            .await
+            .unwrap();
+        assert!(rows.into_iter().eq(1..=100), "{verb}");
+    })
+    .await;
+    check_token(&mut connection).await;
 }
