@@ -63,6 +63,22 @@ async fn r63_committing_a_failed_transaction_is_an_error() {
         .unwrap();
     assert_eq!(count, 0);
 
+    // By hand, too: the server says ROLLBACK, which is not what was asked for.
+    for commit in [
+        "commit",
+        "-- all is well\nCOMMIT AND CHAIN",
+        "end",
+        "prepare transaction 'r63'",
+    ] {
+        connection.execute("begin", ()).await.unwrap();
+        connection.execute("select 1 / $1", (0,)).await.unwrap_err();
+        let error = connection.execute(commit, ()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RolledBack, "{error}");
+        assert_eq!(error.outcome(), Outcome::RolledBack);
+        connection.execute("rollback", ()).await.unwrap();
+        check_token(&mut connection).await;
+    }
+
     // A failed savepoint is undone, and what is around it goes on.
     let mut transaction = connection.begin().await.unwrap();
     transaction

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use super::Connection;
 use super::hygiene::RESET;
 use super::link::Until;
-use super::sinks::{ColdSink, Collector, Ignore, Learnt, Reply, WarmSink};
+use super::sinks::{ColdSink, Collector, Command, Ignore, Learnt, Reply, WarmSink};
 use super::timer::Limit;
+use super::transaction::rolled_back;
 use crate::codec::DeclaredType;
 use crate::error::{Error, ErrorKind, Result, ServerError, SqlState};
 use crate::params::{Params, check_count};
 use crate::protocol::{BindTemplate, Part, Progress, RowBytes, Sink, Unit};
 use crate::row::{Columns, Plans};
-use crate::statement::{Description, Prepared, declared_oids, is_plain, parameter_formats};
+use crate::statement::{
+    Description, Prepared, declared_oids, is_plain, parameter_formats, rolls_back,
+};
 use crate::types::{Format, Type};
 use crate::wire::TransactionStatus;
 
@@ -54,7 +57,7 @@ impl Connection {
                 let result = self.execute_prepared(&prepared, params, collector).await;
                 let reply = result.map_err(|error| error.with_sql(sql))?;
                 if !self.is_stale(&prepared, &reply) || in_transaction {
-                    return reply.check().map_err(|error| error.with_sql(sql));
+                    return reply.check_for(sql).map_err(|error| error.with_sql(sql));
                 }
                 is_retry = true;
             }
@@ -96,7 +99,7 @@ impl Connection {
             };
             let is_stale = prepared.is_some_and(|prepared| self.is_stale(&prepared, &reply));
             if !is_stale || is_retry || in_transaction {
-                return reply.check();
+                return reply.check_for(sql);
             }
             is_retry = true;
         }
@@ -516,6 +519,21 @@ impl Connection {
 }
 
 impl Reply {
+    /// The reply of a statement of the caller that went well.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check); and if something else than a rollback was asked for and
+    /// answered with one, as COMMIT is in a failed transaction.
+    #[inline]
+    fn check_for(self, sql: &str) -> Result<Self> {
+        let reply = self.check()?;
+        if reply.command == Command::Rollback && !rolls_back(sql) {
+            return Err(rolled_back());
+        }
+        Ok(reply)
+    }
+
     /// Whether the server no longer has the statement as it was prepared, and said so before
     /// it ran: it doesn't know the name (26000, `FetchPreparedStatement`), or its result has
     /// changed (0A000, `RevalidateCachedQuery` in the server's `plancache.c`).

@@ -380,7 +380,8 @@ fn not_open() -> Error {
     .with_outcome(Outcome::Unknown)
 }
 
-fn rolled_back() -> Error {
+#[cold]
+pub(super) fn rolled_back() -> Error {
     Error::new(
         ErrorKind::RolledBack,
         "the transaction was rolled back, because a statement in it had failed",

@@ -9,6 +9,16 @@ pub(crate) fn ends_transaction(sql: &str) -> bool {
         .any(|keyword| word.eq_ignore_ascii_case(keyword))
 }
 
+/// Whether the statement asks for a rollback. Every other one that is answered with ROLLBACK
+/// asked for something else: COMMIT of a failed transaction (`EndTransactionBlock` and
+/// `PrepareTransactionBlock` in the server's `xact.c`).
+pub(crate) fn rolls_back(sql: &str) -> bool {
+    let word = first_keyword(sql);
+    ["rollback", "abort"]
+        .iter()
+        .any(|keyword| word.eq_ignore_ascii_case(keyword))
+}
+
 /// The first word, behind white space and comments.
 fn first_keyword(sql: &str) -> &str {
     let mut rest = sql;

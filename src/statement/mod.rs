@@ -9,5 +9,5 @@ mod plain;
 pub(crate) use self::cache::StatementCache;
 pub(crate) use self::description::Description;
 pub(crate) use self::description::{Prepared, declared_oids, parameter_formats};
-pub(crate) use self::lexer::ends_transaction;
+pub(crate) use self::lexer::{ends_transaction, rolls_back};
 pub(crate) use self::plain::is_plain;
