@@ -322,3 +322,59 @@ async fn r15_an_error_after_rows_leaves_the_next_statement_its_own() {
     .await;
     check_token(&mut connection).await;
 }
+
+#[tokio::test]
+async fn r1_a_savepoint_whose_commit_is_dropped_leaves_what_is_around_it() {
+    let mut connection = connect().await;
+    connection
+        .execute_script("create temp table r1 (n int4)")
+        .await
+        .unwrap();
+    for ends_by_rollback in [false, true] {
+        let mut kept = 0;
+        for polls in 1..10 {
+            let mut outer = connection.begin().await.unwrap();
+            outer
+                .execute("insert into r1 values (1)", ())
+                .await
+                .unwrap();
+            let mut inner = outer.begin().await.unwrap();
+            inner
+                .execute("insert into r1 values (2)", ())
+                .await
+                .unwrap();
+            {
+                let mut ending = Box::pin(async move {
+                    if ends_by_rollback {
+                        inner.rollback().await
+                    } else {
+                        inner.commit().await
+                    }
+                });
+                for _ in 0..polls {
+                    if poll_once(&mut ending).is_ready() {
+                        break;
+                    }
+                    tokio::time::sleep(std::time::Duration::from_micros(100)).await;
+                }
+            }
+            outer
+                .execute("insert into r1 values (3)", ())
+                .await
+                .unwrap();
+            outer.commit().await.unwrap();
+            let rows: Vec<i32> = connection
+                .fetch_all("delete from r1 returning n", ())
+                .await
+                .unwrap();
+            match rows.as_slice() {
+                [1, 2, 3] => kept += 1,
+                [1, 3] => {}
+                rows => panic!("{rows:?}"),
+            }
+            check_token(&mut connection).await;
+        }
+        // Once it is sent, it is done.
+        assert_eq!(kept, if ends_by_rollback { 0 } else { 9 });
+    }
+}

@@ -321,14 +321,25 @@ impl Connection {
         Ok(Description::new(parameters, columns))
     }
 
-    /// Runs a statement of the driver's own that returns no rows, without preparing it.
+    /// Runs statements of the driver's own that return no rows, without preparing them.
     pub(super) async fn execute_unprepared(&mut self, statements: &[&str]) -> Result<Reply> {
+        self.start_unprepared(statements)?;
+        self.finish_unprepared().await
+    }
+
+    /// Appends statements of the driver's own as one unit. From here on they will be run,
+    /// whether or not somebody waits for it.
+    pub(super) fn start_unprepared(&mut self, statements: &[&str]) -> Result<()> {
         self.start_unit(|unit| {
             for (index, sql) in (0..).zip(statements) {
                 unit.execute_unprepared(index, sql)?;
             }
             Ok(())
-        })?;
+        })
+    }
+
+    /// Waits for what [`start_unprepared`](Self::start_unprepared) has begun.
+    pub(super) async fn finish_unprepared(&mut self) -> Result<Reply> {
         let mut ignore = Ignore;
         let mut sink = WarmSink::new(&mut ignore);
         let progress = self.exchange(&mut sink).await?;

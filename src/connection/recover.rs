@@ -172,8 +172,9 @@ impl Connection {
     }
 
     /// A guard is dropped: what undoes it is sent at once where nothing else is under way,
-    /// and else by whoever uses the connection next.
-    pub(super) fn undo(&mut self, statements: Vec<Cow<'static, str>>) {
+    /// and else by whoever uses the connection next. What undoes everything takes the place
+    /// of what undoes parts of it.
+    pub(super) fn undo(&mut self, statements: Vec<Cow<'static, str>>, undoes_everything: bool) {
         if self.link.is_closed() {
             return;
         }
@@ -187,6 +188,9 @@ impl Connection {
                 self.link.try_write();
             }
         } else {
+            if undoes_everything {
+                self.undo.clear();
+            }
             self.undo.extend(statements);
         }
     }

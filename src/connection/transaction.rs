@@ -214,12 +214,16 @@ impl Transaction<'_> {
                 let release = format!("release savepoint {name}");
                 if connection.transaction_status() == TransactionStatus::Failed {
                     let back = format!("rollback to savepoint {name}");
-                    connection.execute_unprepared(&[&back, &release]).await?;
+                    connection.start_unprepared(&[&back, &release])?;
                     self.is_over = true;
+                    connection.finish_unprepared().await?;
                     return Err(rolled_back());
                 }
-                connection.execute_unprepared(&[&release]).await?;
+                connection.start_unprepared(&[&release])?;
+                // A savepoint can't be undone once RELEASE is on its way, even if nobody
+                // waits for its answer.
                 self.is_over = true;
+                connection.finish_unprepared().await?;
                 Ok(())
             }
             Scope::Block => {
@@ -261,7 +265,9 @@ impl Transaction<'_> {
         if self.connection.transaction_status() != TransactionStatus::Idle {
             let statements = self.scope.undo();
             let statements: Vec<&str> = statements.iter().map(|sql| &**sql).collect();
-            self.connection.execute_unprepared(&statements).await?;
+            self.connection.start_unprepared(&statements)?;
+            self.is_over = true;
+            self.connection.finish_unprepared().await?;
         }
         self.is_over = true;
         Ok(())
@@ -293,8 +299,8 @@ impl Drop for Transaction<'_> {
         if self.is_over || self.check_connection().is_err() || self.take_from_queue() {
             return;
         }
-        let statements = self.scope.undo();
-        self.connection.undo(statements);
+        self.connection
+            .undo(self.scope.undo(), matches!(self.scope, Scope::Block));
     }
 }
 
