@@ -13,6 +13,7 @@
 
 pub mod address;
 pub mod allocations;
+pub mod certificates;
 pub mod deadline;
 pub mod dialogue;
 pub mod drops;
