@@ -18,6 +18,8 @@ mod integer;
 mod json;
 mod raw;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod text;
 mod uuid;
 mod wrapper;
