@@ -107,25 +107,29 @@ impl<'r> ArrayElements<'r, '_> {
 /// Reads a row of elements that all have `N` bytes, without looking at them one by one; a
 /// NULL or another length sends it the long way round.
 #[inline]
-pub(super) fn decode_fixed<'r, T: Decode<'r>, const N: usize>(
+pub(super) fn decode_fixed<'r, T: Decode<'r> + Copy, const N: usize>(
     elements: &mut ArrayElements<'r, '_>,
     read: impl Fn([u8; N]) -> T,
 ) -> Result<Vec<T>, DecodeError> {
     let wanted = elements.counts[0].saturating_mul(SMALLEST_ELEMENT + N);
     let mut reader = elements.reader;
     if let Ok(bytes) = reader.bytes(wanted) {
+        // All are read without a branch that could stop in between, into memory that holds
+        // values already: that is what compiles to the fewest instructions.
+        let mut values = vec![read([0; N]); elements.counts[0]];
+        let wanted_length = (N as u32).to_be();
         let mut mismatch = 0;
-        let values = bytes
-            .chunks_exact(SMALLEST_ELEMENT + N)
-            .map(|chunk| {
-                let mut length = [0; SMALLEST_ELEMENT];
-                let mut value = [0; N];
-                length.copy_from_slice(&chunk[..SMALLEST_ELEMENT]);
-                value.copy_from_slice(&chunk[SMALLEST_ELEMENT..]);
-                mismatch |= u32::from_be_bytes(length) ^ N as u32;
-                read(value)
-            })
-            .collect();
+        for (place, chunk) in values
+            .iter_mut()
+            .zip(bytes.chunks_exact(SMALLEST_ELEMENT + N))
+        {
+            let mut length = [0; SMALLEST_ELEMENT];
+            let mut value = [0; N];
+            length.copy_from_slice(&chunk[..SMALLEST_ELEMENT]);
+            value.copy_from_slice(&chunk[SMALLEST_ELEMENT..]);
+            mismatch |= u32::from_ne_bytes(length) ^ wanted_length;
+            *place = read(value);
+        }
         if mismatch == 0 {
             elements.reader = reader;
             return Ok(values);
