@@ -1,0 +1,144 @@
+//! What a query costs on the wire: system calls and round trips.
+
+mod live;
+mod support;
+
+use kornak::{Connection, Date};
+use live::{config, connect_over, open};
+use support::proxy::{Link, Listen, Proxy};
+use support::{server, syscalls};
+
+#[test]
+fn a_warm_fetch_one_is_one_send_and_one_receive() {
+    let name = "a_warm_fetch_one_is_one_send_and_one_receive";
+    let Some(trace) = syscalls::traced(name, || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            for (place, target) in [("socket", server::target()), ("tcp", server::tcp_target())] {
+                let mut connection = open(config(&target)).await;
+                for i in 0..20 {
+                    if i == 10 {
+                        syscalls::mark(&format!("{place} begins"));
+                    }
+                    let answer: i32 = connection.fetch_one("select $1 + 1", (i,)).await.unwrap();
+                    assert_eq!(answer, i + 1);
+                }
+                syscalls::mark(&format!("{place} ends"));
+            }
+        });
+    }) else {
+        return;
+    };
+    for place in ["socket", "tcp"] {
+        let calls = trace.between(&format!("{place} begins"), &format!("{place} ends"));
+        assert_eq!((calls.sends(), calls.receives()), (10, 10), "{calls}");
+        // And nothing else but the runtime's own waits.
+        assert_eq!(calls.all().len(), 20 + calls.waits(), "{calls}");
+    }
+}
+
+/// A session whose dialogue is recorded.
+async fn recorded() -> (Proxy, Link, Connection) {
+    let proxy = Proxy::start(Listen::Unix, server::target().address);
+    proxy.plan(|plan| plan.record = true);
+    let connection = connect_over(proxy.address(), |config| config).await;
+    let link = proxy.session(0).await;
+    (proxy, link, connection)
+}
+
+/// How often the client has waited for the server: once for each Sync, as long as it sends
+/// nothing more before the answer.
+fn round_trips(link: &Link) -> usize {
+    let transcript = link.transcript();
+    let lines: Vec<&str> = transcript.lines().collect();
+    let turns = lines
+        .windows(2)
+        .filter(|pair| pair[0].starts_with('F') && pair[1].starts_with('B'));
+    turns.count()
+}
+
+/// What the client has sent since the transcript had so many lines.
+fn sent_since(link: &Link, lines: usize) -> Vec<String> {
+    let transcript = link.transcript();
+    let sent = transcript
+        .lines()
+        .skip(lines)
+        .filter_map(|line| line.strip_prefix("F "));
+    sent.map(|line| line.split(' ').next().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_cold_query_takes_one_round_trip_where_its_parameters_are_declared_or_text() {
+    let (_proxy, link, mut connection) = recorded().await;
+    let cold = ["Parse", "Describe", "Bind", "Execute", "Sync"];
+    let warm = ["Bind", "Execute", "Sync"];
+    let lines = |link: &Link| link.transcript().lines().count();
+    for expected in [&cold[..], &warm[..]] {
+        let (before, seen) = (round_trips(&link), lines(&link));
+        let row: (i32, i64, bool, String, f64) = connection
+            .fetch_one(
+                "select $1 + 1, $2::int8, $3::bool, $4::text, $5::float8",
+                (1, 2_i64, true, "three", 4.0),
+            )
+            .await
+            .unwrap();
+        assert_eq!(row, (2, 2, true, "three".into(), 4.0));
+        assert_eq!(round_trips(&link) - before, 1);
+        assert_eq!(sent_since(&link, seen), expected);
+    }
+    // Without parameters; and text that the server infers to be something else.
+    for expected in [&cold[..], &warm[..]] {
+        let (before, seen) = (round_trips(&link), lines(&link));
+        let day: Date = connection
+            .fetch_one("select date '2024-02-29'", ())
+            .await
+            .unwrap();
+        let same: Date = connection
+            .fetch_one("select $1::date", ("2024-02-29",))
+            .await
+            .unwrap();
+        assert_eq!(day, same);
+        assert_eq!(round_trips(&link) - before, 2);
+        assert_eq!(sent_since(&link, seen), [expected, expected].concat());
+    }
+}
+
+#[tokio::test]
+async fn a_cold_query_takes_two_round_trips_where_a_parameter_is_described() {
+    let (_proxy, link, mut connection) = recorded().await;
+    let day = Date::new(2024, 2, 29).unwrap();
+    for expected in [2, 1] {
+        let before = round_trips(&link);
+        let same: Date = connection
+            .fetch_one("select $1::date", (day,))
+            .await
+            .unwrap();
+        assert_eq!(day, same);
+        assert_eq!(round_trips(&link) - before, expected);
+    }
+}
+
+#[tokio::test]
+async fn begin_and_rollback_cost_no_round_trip_of_their_own() {
+    let (_proxy, link, mut connection) = recorded().await;
+    let sql = "select $1 + 1";
+    let _: i32 = connection.fetch_one(sql, (1,)).await.unwrap();
+    let before = round_trips(&link);
+    let mut transaction = connection.begin().await.unwrap();
+    let _: i32 = transaction.fetch_one(sql, (1,)).await.unwrap();
+    assert_eq!(round_trips(&link) - before, 1);
+    transaction.commit().await.unwrap();
+    assert_eq!(round_trips(&link) - before, 2);
+    // Nothing is sent for a transaction in which nothing was done.
+    let seen = link.transcript().lines().count();
+    let transaction = connection.begin().await.unwrap();
+    transaction.commit().await.unwrap();
+    let transaction = connection.begin().await.unwrap();
+    drop(transaction);
+    let _: i32 = connection.fetch_one(sql, (1,)).await.unwrap();
+    assert_eq!(sent_since(&link, seen), ["Bind", "Execute", "Sync"]);
+}
