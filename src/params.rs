@@ -193,7 +193,7 @@ fn wrong_count(given: usize, wanted: usize) -> Error {
         "parameters"
     };
     Error::usage(format!(
-        "the statement takes {wanted} {takes}, {given} were given"
+        "the statement takes {wanted} {takes}, {given} {were} given"
     ))
 }
 

@@ -368,17 +368,22 @@ impl Player {
         let asked = match directive.name.as_str() {
             "startup" => return self.start(arguments),
             "query" => core.start_query(out, &text()).map(|_| ()),
-            "unit" => unit(core.start_unit(out).expect("a unit"), &arguments[0])
-                .map(|unit| drop(unit.finish())),
+            "unit" => unit(core.start_unit(out).expect("a unit"), &arguments[0]).map(|unit| {
+                unit.finish();
+            }),
             "open" => {
                 let started = if core.flights() > 0 {
                     core.resume_unit(out)
                 } else {
                     core.start_unit(out)
                 };
-                unit(started.expect("a unit"), &arguments[0]).map(|unit| drop(unit.keep_open()))
+                unit(started.expect("a unit"), &arguments[0]).map(|unit| {
+                    unit.keep_open();
+                })
             }
-            "close" | "abandon_open" => core.resume_unit(out).map(|unit| drop(unit.finish())),
+            "close" | "abandon_open" => core.resume_unit(out).map(|unit| {
+                unit.finish();
+            }),
             "copy_in" => core.start_unit(out).and_then(|mut unit| {
                 unit.execute_unprepared(0, &text())?;
                 unit.keep_open_for_copy();
