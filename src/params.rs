@@ -192,6 +192,7 @@ fn wrong_count(given: usize, wanted: usize) -> Error {
     } else {
         "parameters"
     };
+    let were = if given == 1 { "was" } else { "were" };
     Error::usage(format!(
         "the statement takes {wanted} {takes}, {given} {were} given"
     ))
