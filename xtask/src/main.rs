@@ -3,6 +3,7 @@
 mod audit;
 mod bite;
 mod codegen;
+mod cost;
 mod count;
 mod demo;
 mod fuzz;
@@ -29,6 +30,8 @@ cargo xtask <command>
   bite [--only ID] [--ci]
                          shows that the tests fail when tests/mutants/<id>.patch breaks the
                          driver
+  cost [--only part]     instructions, allocations and system calls of each workload, beside
+                         raw and tokio-postgres, and the gates of benches/targets.toml
   tidy                   checks the layers of the modules, and what lints can't see
   ledger [--write]       checks, or writes, the table of scenarios in tests/LEDGER.md
   audit                  checks the dependencies against deny.toml
@@ -56,6 +59,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "audit" => audit::run(rest),
         "bite" => bite::run(rest),
         "codegen" => codegen::run(rest),
+        "cost" => cost::run(rest),
         "demo" => demo::run(rest),
         "fuzz" => fuzz::run(rest),
         "ledger" => ledger::run(rest),

@@ -1,0 +1,110 @@
+//! `cost`: what each workload costs the client, beside raw and tokio-postgres, and whether
+//! the gates of `benches/targets.toml` hold.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::gates::Gates;
+use super::measure::Bench;
+use super::table::{self, Measured};
+use super::{DRIVERS, Figures, Row, rows};
+use crate::Result;
+
+const HELP: &str = "\
+cost [--only <part of a workload's name>] [--targets <targets.toml>]";
+
+/// Measures, prints the table, and says whether all gates hold.
+///
+/// # Errors
+///
+/// If something can't be measured.
+pub fn run(arguments: &[String]) -> Result<bool> {
+    let mut only = String::new();
+    let mut targets = "benches/targets.toml".to_owned();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let value = arguments.next();
+        match (argument.as_str(), value) {
+            ("--only", Some(part)) => only.clone_from(part),
+            ("--targets", Some(path)) => targets.clone_from(path),
+            _ => return Err(HELP.into()),
+        }
+    }
+    let text = std::fs::read_to_string(&targets).map_err(|error| format!("{targets}: {error}"))?;
+    let gates = Gates::parse(&text)?;
+    let bench = Bench::start()?;
+    let rows: Vec<Row> = rows()
+        .into_iter()
+        .filter(|row| row.work.name().contains(&only))
+        .collect();
+    let measured = measure(&bench, &rows)?;
+    println!("{}", table::render(&measured, &gates));
+    let mut failures = Vec::new();
+    for (row, [kornak, _, _, peer]) in &measured {
+        if let Some(kornak) = kornak {
+            failures.extend(gates.failures(row.work.name(), kornak, peer.as_ref()));
+        }
+    }
+    if only.is_empty() {
+        println!("| memory of Kornak | bytes | target | |\n| --- | ---: | ---: | --- |");
+        let names = ["connected", "idle-again", "cached-statement"];
+        for (name, bytes) in names.into_iter().zip(bench.memory()?) {
+            let gate = gates
+                .gate("memory", name)
+                .ok_or_else(|| format!("{targets} has no memory.{name}"))?;
+            let missed = gate.is_missed(bytes);
+            println!(
+                "| {name} | {bytes:.0} | {:.0} | {} |",
+                gate.target,
+                gate.verdict(bytes)
+            );
+            if missed {
+                failures.push(format!(
+                    "memory.{name} is {bytes:.0}, its gate {:.0}",
+                    gate.limit()
+                ));
+            }
+        }
+    }
+    println!();
+    for failure in &failures {
+        println!("missed: {failure}");
+    }
+    Ok(failures.is_empty())
+}
+
+/// Every driver at every row, a few at a time: instructions and calls don't depend on what
+/// else runs.
+fn measure(bench: &Bench, rows: &[Row]) -> Result<Vec<Measured>> {
+    type Done = (usize, usize, Result<Option<Figures>>);
+    let done = Mutex::new(Vec::<Done>::new());
+    let next = AtomicUsize::new(0);
+    let jobs = rows.len() * DRIVERS.len();
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let job = next.fetch_add(1, Ordering::Relaxed);
+                    if job >= jobs {
+                        break;
+                    }
+                    let (row, driver) = (job / DRIVERS.len(), job % DRIVERS.len());
+                    let figures = bench.figures(DRIVERS[driver], &rows[row]);
+                    eprintln!("{}/{jobs} {} {}", job + 1, rows[row].work, DRIVERS[driver]);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((row, driver, figures));
+                    }
+                }
+            });
+        }
+    });
+    let mut measured: Vec<Measured> = rows
+        .iter()
+        .map(|row| (*row, [None, None, None, None]))
+        .collect();
+    for (row, driver, figures) in done.into_inner().unwrap_or_default() {
+        measured[row].1[driver] = figures?;
+    }
+    Ok(measured)
+}

@@ -1,0 +1,168 @@
+//! `benches/targets.toml`: for each figure its target, what has been reached, and why that
+//! is less.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::Figures;
+use crate::Result;
+
+/// The gates of every row, by its name.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Gates(BTreeMap<String, BTreeMap<String, Gate>>);
+
+/// The gate of one figure.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// What it shall be at most.
+    pub target: f64,
+    /// The best figure so far, where the target is not met: it must not get worse.
+    pub reached: Option<f64>,
+    /// Why it isn't met.
+    pub why: Option<String>,
+}
+
+/// By how much a gate may be missed, in parts of it: figures repeat to 1 %.
+pub const TOLERANCE: f64 = 0.03;
+
+impl Gates {
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    ///
+    /// If it is malformed, or a figure over its target has no reason.
+    pub fn parse(text: &str) -> Result<Self> {
+        let gates: Self = toml::from_str(text)?;
+        for (row, figures) in &gates.0 {
+            for (name, gate) in figures {
+                let is_loose = gate.reached.is_some_and(|reached| reached > gate.target);
+                let says_why = gate.why.as_deref().is_some_and(|why| !why.is_empty());
+                if is_loose && !says_why {
+                    return Err(
+                        format!("{row}.{name} is over its target and doesn't say why").into(),
+                    );
+                }
+            }
+        }
+        Ok(gates)
+    }
+
+    /// The gate of a row's figure.
+    pub fn gate(&self, row: &str, figure: &str) -> Option<&Gate> {
+        self.0.get(row)?.get(figure)
+    }
+
+    /// What is wrong with a row's figures, and with its gates beside the best peer's.
+    pub fn failures(&self, row: &str, figures: &Figures, peer: Option<&Figures>) -> Vec<String> {
+        let Some(gates) = self.0.get(row) else {
+            return Vec::new();
+        };
+        let mut failures = Vec::new();
+        for (name, gate) in gates {
+            let Some(figure) = figures.named(name) else {
+                failures.push(format!("{row}.{name} is no figure that is measured"));
+                continue;
+            };
+            if gate.is_missed(figure) {
+                failures.push(format!(
+                    "{row}.{name} is {figure:.1}, its gate {:.1}",
+                    gate.limit()
+                ));
+            }
+            let peer = peer.and_then(|peer| peer.named(name));
+            if peer.is_some_and(|peer| gate.limit() > gate.target && gate.limit() > peer) {
+                failures.push(format!("the gate of {row}.{name} lies under the best peer"));
+            }
+        }
+        failures
+    }
+}
+
+impl Gate {
+    /// What must not be exceeded.
+    pub fn limit(&self) -> f64 {
+        self.reached.unwrap_or(self.target)
+    }
+
+    /// How a figure compares.
+    pub fn verdict(&self, figure: f64) -> &'static str {
+        if self.is_missed(figure) {
+            "MISSED"
+        } else if is_over(figure, self.target) {
+            "gate held, target not met"
+        } else {
+            "met"
+        }
+    }
+
+    /// Whether a figure is over the gate by more than the tolerance.
+    pub fn is_missed(&self, figure: f64) -> bool {
+        is_over(figure, self.limit())
+    }
+}
+
+fn is_over(figure: f64, limit: f64) -> bool {
+    // A part of nothing is nothing, but the runtime's odd call within a run of many counts.
+    figure > limit * (1.0 + TOLERANCE) + 0.01
+}
+
+impl Figures {
+    /// The figure of this name.
+    pub fn named(&self, name: &str) -> Option<f64> {
+        Some(match name {
+            "instructions" => self.instructions,
+            "allocations" => self.allocations,
+            "bytes" => self.bytes,
+            "sends" => self.sends,
+            "receives" => self.receives,
+            "other-calls" => self.other_calls,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(instructions: f64) -> Figures {
+        Figures {
+            instructions,
+            ..Figures::default()
+        }
+    }
+
+    #[test]
+    fn a_gate_holds_within_its_tolerance() {
+        let gates = Gates::parse("[w]\ninstructions = { target = 1000.0 }").unwrap();
+        assert!(gates.failures("w", &figures(1029.0), None).is_empty());
+        assert_eq!(gates.failures("w", &figures(1031.0), None).len(), 1);
+        assert!(gates.failures("other", &figures(9e9), None).is_empty());
+    }
+
+    #[test]
+    fn what_was_reached_is_the_gate_and_says_why() {
+        let loose = "[w]\ninstructions = { target = 10.0, reached = 20.0 }";
+        assert!(Gates::parse(loose).is_err());
+        let argued = "[w]\ninstructions = { target = 10.0, reached = 20.0, why = \"profile\" }";
+        let gates = Gates::parse(argued).unwrap();
+        assert!(gates.failures("w", &figures(20.5), None).is_empty());
+        assert_eq!(gates.failures("w", &figures(21.0), None).len(), 1);
+        // Slower than a peer is no gate at all.
+        assert_eq!(
+            gates
+                .failures("w", &figures(20.0), Some(&figures(15.0)))
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn an_unknown_figure_fails() {
+        let gates = Gates::parse("[w]\ninstuctions = { target = 1.0 }").unwrap();
+        assert_eq!(gates.failures("w", &figures(0.0), None).len(), 1);
+    }
+}

@@ -1,0 +1,208 @@
+//! Running the client under callgrind and strace, and with the counting allocator.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Figures, Row, STREAM_ROWS};
+use crate::Result;
+use crate::client::UNSUPPORTED;
+use crate::repeat::Input;
+
+/// The programs, and the replay that answers them.
+#[derive(Debug)]
+pub struct Bench {
+    programs: PathBuf,
+    folder: PathBuf,
+    replay: Child,
+}
+
+const PORT: &str = "5432";
+
+impl Bench {
+    /// Starts the replay. The programs lie beside this one.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be started, or valgrind or strace is missing.
+    pub fn start() -> Result<Self> {
+        for tool in ["valgrind", "strace"] {
+            let found = Command::new(tool).arg("--version").output();
+            if !found.is_ok_and(|output| output.status.success()) {
+                return Err(format!(
+                    "install {tool}: instructions and system calls are counted by it"
+                )
+                .into());
+            }
+        }
+        let programs = std::env::current_exe()?
+            .parent()
+            .map(Path::to_path_buf)
+            .ok_or("this program has no folder")?;
+        let folder = std::env::temp_dir().join(format!("kornak-cost-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let replay = Command::new(programs.join("compare"))
+            .arg("replay")
+            .arg(&folder)
+            .arg(PORT)
+            .stdin(Stdio::null())
+            .spawn()?;
+        let bench = Self {
+            programs,
+            folder,
+            replay,
+        };
+        let socket = bench.folder.join(format!(".s.PGSQL.{PORT}"));
+        let begun = Instant::now();
+        while !socket.exists() {
+            if begun.elapsed() > Duration::from_secs(30) {
+                return Err("the replay doesn't listen".into());
+            }
+            std::thread::yield_now();
+        }
+        Ok(bench)
+    }
+
+    /// What `driver` pays for `row`; nothing where it has no such verb.
+    ///
+    /// # Errors
+    ///
+    /// If a run fails, or a tool prints what isn't understood.
+    pub fn figures(&self, driver: &str, row: &Row) -> Result<Option<Figures>> {
+        let Some([allocations, bytes]) = self.allocations(driver, row)? else {
+            return Ok(None);
+        };
+        let (short, long) = row.lengths;
+        let runs = (long - short) as f64;
+        let units = runs * Input::new(STREAM_ROWS).units(row.work) as f64;
+        let instructions =
+            self.instructions(driver, row, long)? - self.instructions(driver, row, short)?;
+        let before = self.system_calls(driver, row, short)?;
+        let after = self.system_calls(driver, row, long)?;
+        let mut figures = Figures {
+            instructions: instructions / units,
+            allocations,
+            bytes,
+            ..Figures::default()
+        };
+        for (call, count) in after {
+            let more = (count - before.get(&call).copied().unwrap_or_default()) / runs;
+            match call.as_str() {
+                "write" | "writev" | "sendto" | "sendmsg" => figures.sends += more,
+                "read" | "readv" | "recvfrom" | "recvmsg" => figures.receives += more,
+                _ => figures.other_calls += more,
+            }
+        }
+        Ok(Some(figures))
+    }
+
+    /// What a connection of Kornak and its cached statements hold.
+    ///
+    /// # Errors
+    ///
+    /// If the run fails.
+    pub fn memory(&self) -> Result<[f64; 3]> {
+        let mut command = Command::new(self.programs.join("counting"));
+        command.arg("memory").arg(&self.folder).arg(PORT);
+        numbers(&checked(&mut command)?)
+    }
+
+    fn allocations(&self, driver: &str, row: &Row) -> Result<Option<[f64; 2]>> {
+        let mut command = Command::new(self.programs.join("counting"));
+        command.arg("run");
+        self.arguments(&mut command, driver, row, row.lengths.1);
+        let output = command.output()?;
+        if output.status.code() == Some(UNSUPPORTED) {
+            return Ok(None);
+        }
+        let output = succeeded(&command, output)?;
+        numbers(&output).map(Some)
+    }
+
+    fn instructions(&self, driver: &str, row: &Row, times: u64) -> Result<f64> {
+        let mut command = Command::new("valgrind");
+        command
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(self.programs.join("compare"))
+            .arg("client");
+        self.arguments(&mut command, driver, row, times);
+        let output = checked(&mut command)?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        let collected = text
+            .lines()
+            .find_map(|line| line.split("Collected :").nth(1));
+        let count = collected.and_then(|count| count.trim().parse().ok());
+        count.ok_or_else(|| format!("callgrind counted nothing:\n{text}").into())
+    }
+
+    fn system_calls(&self, driver: &str, row: &Row, times: u64) -> Result<BTreeMap<String, f64>> {
+        let mut command = Command::new("strace");
+        command
+            .args(["-c", "-f"])
+            .arg(self.programs.join("compare"))
+            .arg("client");
+        self.arguments(&mut command, driver, row, times);
+        let output = checked(&mut command)?;
+        // % time, seconds, usecs/call, calls, (errors,) syscall
+        let counts = String::from_utf8_lossy(&output.stderr)
+            .lines()
+            .filter_map(|line| {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                let [_, _, _, calls, .., name] = fields.as_slice() else {
+                    return None;
+                };
+                Some(((*name).to_owned(), calls.parse().ok()?))
+            })
+            .filter(|(name, _)| name != "total")
+            .collect::<BTreeMap<_, _>>();
+        if counts.is_empty() {
+            return Err("strace counted nothing".into());
+        }
+        Ok(counts)
+    }
+
+    fn arguments(&self, command: &mut Command, driver: &str, row: &Row, times: u64) {
+        command
+            .arg(driver)
+            .arg(row.work.name())
+            .arg(times.to_string())
+            .arg(STREAM_ROWS.to_string())
+            .arg(&self.folder)
+            .arg(PORT);
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // What can't be ended or removed has gone already.
+        let _ = self.replay.kill();
+        let _ = self.replay.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn checked(command: &mut Command) -> Result<Output> {
+    let output = command.output()?;
+    succeeded(command, output)
+}
+
+fn succeeded(command: &Command, output: Output) -> Result<Output> {
+    if output.status.success() {
+        return Ok(output);
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?}: {}\n{text}", output.status).into())
+}
+
+/// The numbers of the only line.
+fn numbers<const N: usize>(output: &Output) -> Result<[f64; N]> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let numbers: Vec<f64> = text
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    numbers
+        .try_into()
+        .map_err(|numbers| format!("{N} numbers were expected, not {numbers:?}").into())
+}

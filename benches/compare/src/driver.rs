@@ -1,0 +1,154 @@
+//! The trait by which every driver does the workloads, and one file per driver.
+
+pub mod kornak;
+pub mod raw;
+pub mod raw_decode;
+#[cfg(feature = "sqlx")]
+pub mod sqlx;
+pub mod tokio_postgres;
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+
+use crate::Result;
+use crate::work::{Seen, Wide, World};
+
+/// Where the server is, and as whom to log in.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// How the server is reached.
+    pub place: Place,
+    /// The port, which is part of the name of a Unix socket too.
+    pub port: u16,
+    /// The user.
+    pub user: String,
+    /// The password, where the server asks for one.
+    pub password: String,
+    /// The database.
+    pub database: String,
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The folder of a Unix socket.
+    Socket(PathBuf),
+    /// A host, without TLS.
+    Tcp(String),
+}
+
+impl Target {
+    /// The URL that all drivers understand.
+    pub fn url(&self) -> String {
+        let Self {
+            port,
+            user,
+            password,
+            database,
+            ..
+        } = self;
+        match &self.place {
+            Place::Socket(folder) => format!(
+                "postgres://{user}:{password}@/{database}?host={}&port={port}&sslmode=disable",
+                folder.display()
+            ),
+            Place::Tcp(host) => {
+                format!("postgres://{user}:{password}@{host}:{port}/{database}?sslmode=disable")
+            }
+        }
+    }
+}
+
+/// A driver's API has no such thing.
+#[derive(Debug)]
+pub struct Unsupported;
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the driver can't do this")
+    }
+}
+
+impl std::error::Error for Unsupported {}
+
+/// Whether an error says that the driver has no such thing.
+pub fn is_unsupported(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<Unsupported>()
+}
+
+/// One connection of a driver, used as its documentation advises: statements are prepared or
+/// cached, rows are read into Rust's types.
+///
+/// The drivers `raw` and `raw-decode` are the limit: they send precomputed bytes. `raw` only
+/// frames the replies, so that what it returns holds no rows.
+pub trait Driver: Sized + Send {
+    /// The driver's name.
+    const NAME: &'static str;
+
+    /// Whether rows are read at all.
+    const DECODES: bool = true;
+
+    /// Connects.
+    fn connect(target: &Target) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Says goodbye.
+    fn close(self) -> impl Future<Output = Result<()>> + Send;
+
+    /// W1.
+    fn select_one(&mut self) -> impl Future<Output = Result<i32>> + Send;
+
+    /// W2.
+    fn lookup(&mut self, id: i32) -> impl Future<Output = Result<World>> + Send;
+
+    /// W3.
+    fn wide(&mut self) -> impl Future<Output = Result<Vec<Wide>>> + Send;
+
+    /// W4.
+    fn integers(&mut self) -> impl Future<Output = Result<Vec<i32>>> + Send;
+
+    /// W5: the sum of the lengths and first bytes.
+    fn blobs_borrowed(&mut self) -> impl Future<Output = Result<u64>> + Send {
+        async { Err(Unsupported.into()) }
+    }
+
+    /// W5.
+    fn blobs_owned(&mut self) -> impl Future<Output = Result<Vec<Vec<u8>>>> + Send {
+        async { Err(Unsupported.into()) }
+    }
+
+    /// W6.
+    fn arrays(&mut self) -> impl Future<Output = Result<Vec<Vec<i32>>>> + Send;
+
+    /// W7, a Sync each: the sum of the values.
+    fn pipeline_each(&mut self, ids: &[i32]) -> impl Future<Output = Result<i64>> + Send {
+        let _ = ids;
+        async { Err(Unsupported.into()) }
+    }
+
+    /// W7, under one Sync: the sum of the values.
+    fn pipeline_one(&mut self, ids: &[i32]) -> impl Future<Output = Result<i64>> + Send {
+        let _ = ids;
+        async { Err(Unsupported.into()) }
+    }
+
+    /// W8: returns how many rows were inserted.
+    fn inserts(&mut self, rows: &[(i64, String, f64)]) -> impl Future<Output = Result<u64>> + Send {
+        let _ = rows;
+        async { Err(Unsupported.into()) }
+    }
+
+    /// W9: returns how many rows were copied.
+    fn copy_in(&mut self, rows: &[(i64, String, f64)]) -> impl Future<Output = Result<u64>> + Send {
+        let _ = rows;
+        async { Err(Unsupported.into()) }
+    }
+
+    /// W10, in the leanest way that the API has.
+    fn visit(&mut self, rows: i64) -> impl Future<Output = Result<Seen>> + Send {
+        self.stream(rows)
+    }
+
+    /// W10, as a stream of owned rows.
+    fn stream(&mut self, rows: i64) -> impl Future<Output = Result<Seen>> + Send;
+}

@@ -1,0 +1,462 @@
+//! The limit: precomputed bytes go out, the replies are framed and not read.
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::{Driver, Place, Target};
+use crate::Result;
+use crate::work::{self, Seen, Wide, World};
+
+/// A connection that only frames what it is sent.
+pub struct Raw {
+    wire: Wire,
+}
+
+/// The loop under both raw drivers: a socket, a read buffer, and requests made beforehand.
+pub(super) struct Wire {
+    socket: Socket,
+    input: BytesMut,
+    one: Vec<u8>,
+    lookup: Vec<u8>,
+    wide: Vec<u8>,
+    integers: Vec<u8>,
+    blobs: Vec<u8>,
+    arrays: Vec<u8>,
+    stream: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+enum Socket {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+/// The statements, by the names that they are prepared under.
+const STATEMENTS: [(&str, &str); 8] = [
+    ("one", work::SELECT_ONE),
+    ("lookup", work::LOOKUP),
+    ("wide", work::WIDE),
+    ("integers", work::INTEGERS),
+    ("blobs", work::BLOBS_SQL),
+    ("arrays", work::ARRAYS_SQL),
+    ("stream", work::STREAM),
+    ("insert", work::INSERT),
+];
+
+/// The OIDs of int4, int8, text and float8.
+const INT4: u32 = 23;
+const INT8: u32 = 20;
+const TEXT: u32 = 25;
+const FLOAT8: u32 = 701;
+
+impl Wire {
+    pub(super) async fn connect(target: &Target) -> Result<Self> {
+        let socket = match &target.place {
+            Place::Socket(folder) => Socket::Unix(
+                UnixStream::connect(folder.join(format!(".s.PGSQL.{}", target.port))).await?,
+            ),
+            Place::Tcp(host) => {
+                let stream = TcpStream::connect((host.as_str(), target.port)).await?;
+                stream.set_nodelay(true)?;
+                Socket::Tcp(stream)
+            }
+        };
+        let mut wire = Self {
+            socket,
+            input: BytesMut::with_capacity(16 * 1024),
+            one: execution("one", &[]),
+            lookup: execution("lookup", &[&0i32.to_be_bytes()]),
+            wide: execution("wide", &[]),
+            integers: execution("integers", &[]),
+            blobs: execution("blobs", &[]),
+            arrays: execution("arrays", &[]),
+            stream: execution("stream", &[&0i64.to_be_bytes()]),
+            scratch: Vec::new(),
+        };
+        let mut startup = Vec::new();
+        message(&mut startup, None, |out| {
+            out.extend_from_slice(&(3u32 << 16).to_be_bytes());
+            for text in ["user", &target.user, "database", &target.database, ""] {
+                string(out, text);
+            }
+        });
+        wire.socket.write_all(&startup).await?;
+        wire.replies(1, |_, _| {}).await?;
+        let mut prepare = Vec::new();
+        for (name, sql) in STATEMENTS {
+            let oids: &[u32] = match name {
+                "lookup" => &[INT4],
+                "stream" => &[INT8],
+                "insert" => &[INT8, TEXT, FLOAT8],
+                _ => &[],
+            };
+            message(&mut prepare, Some(b'P'), |out| {
+                string(out, name);
+                string(out, sql);
+                out.extend_from_slice(&(oids.len() as u16).to_be_bytes());
+                for oid in oids {
+                    out.extend_from_slice(&oid.to_be_bytes());
+                }
+            });
+        }
+        sync(&mut prepare);
+        wire.socket.write_all(&prepare).await?;
+        wire.replies(1, |_, _| {}).await?;
+        Ok(wire)
+    }
+
+    pub(super) async fn close(mut self) -> Result<()> {
+        let mut terminate = Vec::new();
+        message(&mut terminate, Some(b'X'), |_| {});
+        self.socket.write_all(&terminate).await?;
+        Ok(())
+    }
+
+    pub(super) async fn one(&mut self, row: impl FnMut(u8, &[u8])) -> Result<()> {
+        self.socket.write_all(&self.one).await?;
+        self.replies(1, row).await
+    }
+
+    pub(super) async fn lookup(&mut self, id: i32, row: impl FnMut(u8, &[u8])) -> Result<()> {
+        patch(&mut self.lookup, &id.to_be_bytes());
+        self.socket.write_all(&self.lookup).await?;
+        self.replies(1, row).await
+    }
+
+    pub(super) async fn wide(&mut self, row: impl FnMut(u8, &[u8])) -> Result<()> {
+        self.socket.write_all(&self.wide).await?;
+        self.replies(1, row).await
+    }
+
+    pub(super) async fn integers(&mut self, row: impl FnMut(u8, &[u8])) -> Result<()> {
+        self.socket.write_all(&self.integers).await?;
+        self.replies(1, row).await
+    }
+
+    pub(super) async fn blobs(&mut self, row: impl FnMut(u8, &[u8])) -> Result<()> {
+        self.socket.write_all(&self.blobs).await?;
+        self.replies(1, row).await
+    }
+
+    pub(super) async fn arrays(&mut self, row: impl FnMut(u8, &[u8])) -> Result<()> {
+        self.socket.write_all(&self.arrays).await?;
+        self.replies(1, row).await
+    }
+
+    pub(super) async fn stream(&mut self, rows: i64, row: impl FnMut(u8, &[u8])) -> Result<()> {
+        patch(&mut self.stream, &rows.to_be_bytes());
+        self.socket.write_all(&self.stream).await?;
+        self.replies(1, row).await
+    }
+
+    pub(super) async fn pipeline(
+        &mut self,
+        ids: &[i32],
+        each: bool,
+        row: impl FnMut(u8, &[u8]),
+    ) -> Result<()> {
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        for id in ids {
+            patch(&mut self.lookup, &id.to_be_bytes());
+            let whole = self.lookup.len();
+            out.extend_from_slice(&self.lookup[..if each { whole } else { whole - SYNC }]);
+        }
+        if !each {
+            sync(&mut out);
+        }
+        let written = self.socket.write_all(&out).await;
+        self.scratch = out;
+        written?;
+        self.replies(if each { ids.len() } else { 1 }, row).await
+    }
+
+    pub(super) async fn inserts(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        for (id, name, value) in rows {
+            bind(
+                &mut out,
+                "insert",
+                &[&id.to_be_bytes(), name.as_bytes(), &value.to_be_bytes()],
+            );
+        }
+        sync(&mut out);
+        let done = self.both_ways(&out).await;
+        self.scratch = out;
+        done
+    }
+
+    pub(super) async fn copy_in(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        message(&mut out, Some(b'Q'), |out| string(out, work::COPY_IN));
+        message(&mut out, Some(b'd'), |out| {
+            out.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
+            for (id, name, value) in rows {
+                out.extend_from_slice(&3u16.to_be_bytes());
+                field(out, &id.to_be_bytes());
+                field(out, name.as_bytes());
+                field(out, &value.to_be_bytes());
+            }
+            out.extend_from_slice(&(-1i16).to_be_bytes());
+        });
+        message(&mut out, Some(b'c'), |_| {});
+        let done = self.both_ways(&out).await;
+        self.scratch = out;
+        done
+    }
+
+    /// Writes a long flight while its replies are read, and counts what completes.
+    async fn both_ways(&mut self, out: &[u8]) -> Result<u64> {
+        let mut done = 0;
+        let mut count = |tag: u8, body: &[u8]| {
+            if tag == b'C' {
+                let text = std::str::from_utf8(&body[..body.len() - 1]).unwrap_or_default();
+                done += text
+                    .rsplit(' ')
+                    .next()
+                    .and_then(|rows| rows.parse::<u64>().ok())
+                    .unwrap_or_default();
+            }
+        };
+        let mut left = out;
+        while !left.is_empty() {
+            let Self { socket, input, .. } = self;
+            socket.ready().await?;
+            match socket.try_write(left) {
+                Ok(written) => left = &left[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+            if left.is_empty() {
+                break;
+            }
+            match socket.try_read(input) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(_) => {
+                    frames(input, &mut count)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.replies(1, count).await?;
+        Ok(done)
+    }
+
+    /// Reads until `ready` ReadyForQuery messages have come, and shows each other message.
+    #[inline]
+    async fn replies(&mut self, ready: usize, mut each: impl FnMut(u8, &[u8])) -> Result<()> {
+        let mut seen = 0;
+        loop {
+            seen += frames(&mut self.input, &mut each)?;
+            if seen == ready {
+                return Ok(());
+            }
+            if self.socket.read(&mut self.input).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+    }
+}
+
+/// Passes over the whole messages in `input`, and returns how many were ReadyForQuery.
+#[inline]
+fn frames(input: &mut BytesMut, each: &mut impl FnMut(u8, &[u8])) -> Result<usize> {
+    let mut ready = 0;
+    let mut at = 0;
+    while let Some((header, rest)) = input[at..].split_first_chunk::<5>() {
+        let [tag, length @ ..] = *header;
+        let length = u32::from_be_bytes(length) as usize - 4;
+        let Some(body) = rest.get(..length) else {
+            input.advance(at);
+            input.reserve((length + 5).max(16 * 1024));
+            return Ok(ready);
+        };
+        at += length + 5;
+        match tag {
+            b'Z' => ready += 1,
+            b'E' => return Err(String::from_utf8_lossy(body).into_owned().into()),
+            _ => each(tag, body),
+        }
+    }
+    input.advance(at);
+    input.reserve(16 * 1024);
+    Ok(ready)
+}
+
+impl Socket {
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Unix(socket) => socket.write_all(bytes).await,
+            Self::Tcp(socket) => socket.write_all(bytes).await,
+        }
+    }
+
+    async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Unix(socket) => socket.read_buf(input).await,
+            Self::Tcp(socket) => socket.read_buf(input).await,
+        }
+    }
+
+    async fn ready(&self) -> io::Result<tokio::io::Ready> {
+        let interest = tokio::io::Interest::READABLE | tokio::io::Interest::WRITABLE;
+        match self {
+            Self::Unix(socket) => socket.ready(interest).await,
+            Self::Tcp(socket) => socket.ready(interest).await,
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(socket) => socket.try_write(bytes),
+            Self::Tcp(socket) => socket.try_write(bytes),
+        }
+    }
+
+    fn try_read(&self, input: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Unix(socket) => socket.try_read_buf(input),
+            Self::Tcp(socket) => socket.try_read_buf(input),
+        }
+    }
+}
+
+/// How many bytes a Sync has.
+const SYNC: usize = 5;
+
+/// Bind, Execute and Sync, with binary parameters and results.
+fn execution(statement: &str, parameters: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    bind(&mut out, statement, parameters);
+    sync(&mut out);
+    out
+}
+
+/// Where the last parameter of an execution ends, counted from its end: the count and the
+/// format of the results, Execute and Sync.
+const BEHIND_PARAMETERS: usize = 4 + 10 + SYNC;
+
+/// Puts another value of the same length in place of the last parameter of an execution.
+fn patch(execution: &mut [u8], value: &[u8]) {
+    let end = execution.len() - BEHIND_PARAMETERS;
+    execution[end - value.len()..end].copy_from_slice(value);
+}
+
+/// Bind and Execute.
+fn bind(out: &mut Vec<u8>, statement: &str, parameters: &[&[u8]]) {
+    message(out, Some(b'B'), |out| {
+        string(out, "");
+        string(out, statement);
+        out.extend_from_slice(&[0, 1, 0, 1]);
+        out.extend_from_slice(&(parameters.len() as u16).to_be_bytes());
+        for parameter in parameters {
+            field(out, parameter);
+        }
+        out.extend_from_slice(&[0, 1, 0, 1]);
+    });
+    message(out, Some(b'E'), |out| out.extend_from_slice(&[0; 5]));
+}
+
+fn sync(out: &mut Vec<u8>) {
+    message(out, Some(b'S'), |_| {});
+}
+
+fn field(out: &mut Vec<u8>, value: &[u8]) {
+    out.extend_from_slice(&(value.len() as u32).to_be_bytes());
+    out.extend_from_slice(value);
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+    out.push(0);
+}
+
+fn message(out: &mut Vec<u8>, tag: Option<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+    out.extend(tag);
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    body(out);
+    let length = (out.len() - start) as u32;
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+impl Driver for Raw {
+    const NAME: &'static str = "raw";
+    const DECODES: bool = false;
+
+    async fn connect(target: &Target) -> Result<Self> {
+        let wire = Wire::connect(target).await?;
+        Ok(Self { wire })
+    }
+
+    async fn close(self) -> Result<()> {
+        self.wire.close().await
+    }
+
+    async fn select_one(&mut self) -> Result<i32> {
+        self.wire.one(|_, _| {}).await?;
+        Ok(0)
+    }
+
+    async fn lookup(&mut self, id: i32) -> Result<World> {
+        self.wire.lookup(id, |_, _| {}).await?;
+        Ok(World {
+            id,
+            random_number: 0,
+        })
+    }
+
+    async fn wide(&mut self) -> Result<Vec<Wide>> {
+        self.wire.wide(|_, _| {}).await?;
+        Ok(Vec::new())
+    }
+
+    async fn integers(&mut self) -> Result<Vec<i32>> {
+        self.wire.integers(|_, _| {}).await?;
+        Ok(Vec::new())
+    }
+
+    async fn blobs_borrowed(&mut self) -> Result<u64> {
+        self.wire.blobs(|_, _| {}).await?;
+        Ok(0)
+    }
+
+    async fn blobs_owned(&mut self) -> Result<Vec<Vec<u8>>> {
+        self.wire.blobs(|_, _| {}).await?;
+        Ok(Vec::new())
+    }
+
+    async fn arrays(&mut self) -> Result<Vec<Vec<i32>>> {
+        self.wire.arrays(|_, _| {}).await?;
+        Ok(Vec::new())
+    }
+
+    async fn pipeline_each(&mut self, ids: &[i32]) -> Result<i64> {
+        self.wire.pipeline(ids, true, |_, _| {}).await?;
+        Ok(0)
+    }
+
+    async fn pipeline_one(&mut self, ids: &[i32]) -> Result<i64> {
+        self.wire.pipeline(ids, false, |_, _| {}).await?;
+        Ok(0)
+    }
+
+    async fn inserts(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+        self.wire.inserts(rows).await
+    }
+
+    async fn copy_in(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+        self.wire.copy_in(rows).await
+    }
+
+    async fn stream(&mut self, rows: i64) -> Result<Seen> {
+        self.wire.stream(rows, |_, _| {}).await?;
+        Ok(Seen::default())
+    }
+}

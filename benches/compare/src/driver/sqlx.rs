@@ -1,0 +1,129 @@
+//! sqlx, with its own cache of statements.
+
+use futures_util::TryStreamExt;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, FromRow, Row};
+
+use super::{Driver, Target};
+use crate::Result;
+use crate::work::{self, Seen, Wide, World};
+
+/// A connection of sqlx.
+pub struct Sqlx {
+    connection: PgConnection,
+}
+
+impl Driver for Sqlx {
+    const NAME: &'static str = "sqlx";
+
+    async fn connect(target: &Target) -> Result<Self> {
+        let connection = PgConnection::connect(&target.url()).await?;
+        Ok(Self { connection })
+    }
+
+    async fn close(self) -> Result<()> {
+        Ok(self.connection.close().await?)
+    }
+
+    async fn select_one(&mut self) -> Result<i32> {
+        let query = sqlx::query_scalar(work::SELECT_ONE);
+        Ok(query.fetch_one(&mut self.connection).await?)
+    }
+
+    async fn lookup(&mut self, id: i32) -> Result<World> {
+        let query = sqlx::query_as(work::LOOKUP).bind(id);
+        Ok(query.fetch_one(&mut self.connection).await?)
+    }
+
+    async fn wide(&mut self) -> Result<Vec<Wide>> {
+        let query = sqlx::query_as(work::WIDE);
+        Ok(query.fetch_all(&mut self.connection).await?)
+    }
+
+    async fn integers(&mut self) -> Result<Vec<i32>> {
+        let query = sqlx::query_scalar(work::INTEGERS);
+        Ok(query.fetch_all(&mut self.connection).await?)
+    }
+
+    async fn blobs_borrowed(&mut self) -> Result<u64> {
+        let mut rows = sqlx::query(work::BLOBS_SQL).fetch(&mut self.connection);
+        let mut seen = 0;
+        while let Some(row) = rows.try_next().await? {
+            let blob: &[u8] = row.try_get(0)?;
+            seen += blob.len() as u64 + u64::from(blob[0]);
+        }
+        Ok(seen)
+    }
+
+    async fn blobs_owned(&mut self) -> Result<Vec<Vec<u8>>> {
+        let query = sqlx::query_scalar(work::BLOBS_SQL);
+        Ok(query.fetch_all(&mut self.connection).await?)
+    }
+
+    async fn arrays(&mut self) -> Result<Vec<Vec<i32>>> {
+        let query = sqlx::query_scalar(work::ARRAYS_SQL);
+        Ok(query.fetch_all(&mut self.connection).await?)
+    }
+
+    async fn inserts(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+        let mut transaction = self.connection.begin().await?;
+        let mut done = 0;
+        for (id, name, value) in rows {
+            let query = sqlx::query(work::INSERT).bind(id).bind(name).bind(value);
+            done += query.execute(&mut *transaction).await?.rows_affected();
+        }
+        transaction.commit().await?;
+        Ok(done)
+    }
+
+    async fn visit(&mut self, rows: i64) -> Result<Seen> {
+        let mut rows = sqlx::query(work::STREAM)
+            .bind(rows)
+            .fetch(&mut self.connection);
+        let mut seen = Seen::default();
+        while let Some(row) = rows.try_next().await? {
+            seen.row(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        }
+        Ok(seen)
+    }
+
+    async fn stream(&mut self, rows: i64) -> Result<Seen> {
+        let mut rows = sqlx::query_as::<_, (i64, String, f64)>(work::STREAM)
+            .bind(rows)
+            .fetch(&mut self.connection);
+        let mut seen = Seen::default();
+        while let Some((id, name, value)) = rows.try_next().await? {
+            seen.row(id, &name, value);
+        }
+        Ok(seen)
+    }
+}
+
+impl FromRow<'_, PgRow> for World {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            random_number: row.try_get("random_number")?,
+        })
+    }
+}
+
+impl FromRow<'_, PgRow> for Wide {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            typname: row.try_get("typname")?,
+            typnamespace: row.try_get::<Oid, _>("typnamespace")?.0,
+            typowner: row.try_get::<Oid, _>("typowner")?.0,
+            typlen: row.try_get("typlen")?,
+            typbyval: row.try_get("typbyval")?,
+            typcategory: row.try_get("typcategory")?,
+            typispreferred: row.try_get("typispreferred")?,
+            typisdefined: row.try_get("typisdefined")?,
+            typdelim: row.try_get("typdelim")?,
+            typrelid: row.try_get::<Oid, _>("typrelid")?.0,
+            typelem: row.try_get::<Oid, _>("typelem")?.0,
+            typarray: row.try_get::<Oid, _>("typarray")?.0,
+        })
+    }
+}

@@ -1,0 +1,182 @@
+//! tokio-postgres, with each statement prepared once and kept by the caller.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, future};
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, NoTls, Row, Statement};
+
+use super::{Driver, Target};
+use crate::Result;
+use crate::work::{self, Seen, Wide, World};
+
+/// A connection of tokio-postgres, whose other half is a task.
+pub struct TokioPostgres {
+    client: Client,
+    one: Statement,
+    lookup: Statement,
+    wide: Statement,
+    integers: Statement,
+    blobs: Statement,
+    arrays: Statement,
+    stream: Statement,
+    insert: Statement,
+    task: tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>,
+}
+
+impl Driver for TokioPostgres {
+    const NAME: &'static str = "tokio-postgres";
+
+    async fn connect(target: &Target) -> Result<Self> {
+        let (client, connection) = tokio_postgres::connect(&target.url(), NoTls).await?;
+        let task = tokio::spawn(connection);
+        Ok(Self {
+            one: client.prepare(work::SELECT_ONE).await?,
+            lookup: client.prepare(work::LOOKUP).await?,
+            wide: client.prepare(work::WIDE).await?,
+            integers: client.prepare(work::INTEGERS).await?,
+            blobs: client.prepare(work::BLOBS_SQL).await?,
+            arrays: client.prepare(work::ARRAYS_SQL).await?,
+            stream: client.prepare(work::STREAM).await?,
+            insert: client.prepare(work::INSERT).await?,
+            client,
+            task,
+        })
+    }
+
+    async fn close(self) -> Result<()> {
+        let Self { client, task, .. } = self;
+        drop(client);
+        Ok(task.await??)
+    }
+
+    async fn select_one(&mut self) -> Result<i32> {
+        Ok(self.client.query_one(&self.one, &[]).await?.try_get(0)?)
+    }
+
+    async fn lookup(&mut self, id: i32) -> Result<World> {
+        lookup(&self.client, &self.lookup, id).await
+    }
+
+    async fn wide(&mut self) -> Result<Vec<Wide>> {
+        let rows = self.client.query_raw(&self.wide, NONE).await?;
+        rows.map(|row| wide(&row?)).try_collect().await
+    }
+
+    async fn integers(&mut self) -> Result<Vec<i32>> {
+        let rows = self.client.query_raw(&self.integers, NONE).await?;
+        Ok(rows
+            .map(|row| row?.try_get::<_, i32>(0))
+            .try_collect()
+            .await?)
+    }
+
+    async fn blobs_borrowed(&mut self) -> Result<u64> {
+        let mut rows = pin!(self.client.query_raw(&self.blobs, NONE).await?);
+        let mut seen = 0;
+        while let Some(row) = rows.try_next().await? {
+            let blob: &[u8] = row.try_get(0)?;
+            seen += blob.len() as u64 + u64::from(blob[0]);
+        }
+        Ok(seen)
+    }
+
+    async fn blobs_owned(&mut self) -> Result<Vec<Vec<u8>>> {
+        let rows = self.client.query_raw(&self.blobs, NONE).await?;
+        Ok(rows
+            .map(|row| row?.try_get::<_, Vec<u8>>(0))
+            .try_collect()
+            .await?)
+    }
+
+    async fn arrays(&mut self) -> Result<Vec<Vec<i32>>> {
+        let rows = self.client.query_raw(&self.arrays, NONE).await?;
+        Ok(rows
+            .map(|row| row?.try_get::<_, Vec<i32>>(0))
+            .try_collect()
+            .await?)
+    }
+
+    async fn pipeline_each(&mut self, ids: &[i32]) -> Result<i64> {
+        let lookups = ids.iter().map(|&id| lookup(&self.client, &self.lookup, id));
+        let worlds = future::try_join_all(lookups).await?;
+        Ok(worlds
+            .iter()
+            .map(|world| i64::from(world.random_number))
+            .sum())
+    }
+
+    async fn inserts(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+        let transaction = self.client.transaction().await?;
+        let insert = &self.insert;
+        let inserts = rows.iter().map(|(id, name, value)| {
+            let transaction = &transaction;
+            async move {
+                let parameters: [&(dyn ToSql + Sync); 3] = [id, name, value];
+                transaction.execute(insert, &parameters).await
+            }
+        });
+        let done = future::try_join_all(inserts).await?;
+        transaction.commit().await?;
+        Ok(done.iter().sum())
+    }
+
+    async fn copy_in(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+        let sink = self.client.copy_in::<_, Bytes>(work::COPY_IN).await?;
+        let types = [Type::INT8, Type::TEXT, Type::FLOAT8];
+        let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+        for (id, name, value) in rows {
+            writer.as_mut().write(&[id, name, value]).await?;
+        }
+        Ok(writer.finish().await?)
+    }
+
+    async fn visit(&mut self, rows: i64) -> Result<Seen> {
+        let mut rows = pin!(self.client.query_raw(&self.stream, [rows]).await?);
+        let mut seen = Seen::default();
+        while let Some(row) = rows.try_next().await? {
+            seen.row(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        }
+        Ok(seen)
+    }
+
+    async fn stream(&mut self, rows: i64) -> Result<Seen> {
+        let mut rows = pin!(self.client.query_raw(&self.stream, [rows]).await?);
+        let mut seen = Seen::default();
+        while let Some(row) = rows.try_next().await? {
+            let name: String = row.try_get(1)?;
+            seen.row(row.try_get(0)?, &name, row.try_get(2)?);
+        }
+        Ok(seen)
+    }
+}
+
+/// No parameters, as `query_raw` wants them.
+const NONE: [i32; 0] = [];
+
+async fn lookup(client: &Client, statement: &Statement, id: i32) -> Result<World> {
+    let row = client.query_one(statement, &[&id]).await?;
+    Ok(World {
+        id: row.try_get(0)?,
+        random_number: row.try_get(1)?,
+    })
+}
+
+fn wide(row: &Row) -> Result<Wide> {
+    Ok(Wide {
+        typname: row.try_get(0)?,
+        typnamespace: row.try_get(1)?,
+        typowner: row.try_get(2)?,
+        typlen: row.try_get(3)?,
+        typbyval: row.try_get(4)?,
+        typcategory: row.try_get(5)?,
+        typispreferred: row.try_get(6)?,
+        typisdefined: row.try_get(7)?,
+        typdelim: row.try_get(8)?,
+        typrelid: row.try_get(9)?,
+        typelem: row.try_get(10)?,
+        typarray: row.try_get(11)?,
+    })
+}

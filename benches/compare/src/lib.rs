@@ -1,0 +1,12 @@
+//! Kornak measured beside other drivers of PostgreSQL: the workloads, one trait that every
+//! driver does them by, and one file per driver.
+
+pub mod client;
+pub mod cost;
+pub mod driver;
+pub mod repeat;
+pub mod replay;
+pub mod work;
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;

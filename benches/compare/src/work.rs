@@ -1,0 +1,267 @@
+//! The workloads: their statements, the types that rows are read into, and the tables that
+//! they need on a live server.
+
+use std::fmt;
+
+/// What is measured. The numbers are those of the table of targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// W1: `select 1`.
+    SelectOne,
+    /// W2: one row of two `int4` by its key.
+    Lookup,
+    /// W3: 350 rows of 12 columns into a struct with Strings.
+    Wide,
+    /// W4: 1,000 rows of one `int4`.
+    Integers,
+    /// W5: 100 `bytea` of 4 KiB, looked at where they lie.
+    BlobsBorrowed,
+    /// W5: 100 `bytea` of 4 KiB, kept.
+    BlobsOwned,
+    /// W6: 100 `int4[]` of 100 elements.
+    Arrays,
+    /// W7: 100 lookups, pipelined, a Sync each.
+    PipelineEach,
+    /// W7: 100 lookups, pipelined, under one Sync.
+    PipelineOne,
+    /// W8: 1,000 inserts in the best way that the API has.
+    Inserts,
+    /// W9: COPY in of 1,000 rows of three columns, in binary.
+    CopyIn,
+    /// W10: rows of (int8, text, float8) that are visited and forgotten, in the driver's
+    /// leanest way.
+    Visit,
+    /// W10: the same as a stream of owned rows.
+    Stream,
+    /// W11: connect, one query, close.
+    Connect,
+}
+
+impl Work {
+    /// Every workload.
+    pub const ALL: [Self; 14] = [
+        Self::SelectOne,
+        Self::Lookup,
+        Self::Wide,
+        Self::Integers,
+        Self::BlobsBorrowed,
+        Self::BlobsOwned,
+        Self::Arrays,
+        Self::PipelineEach,
+        Self::PipelineOne,
+        Self::Inserts,
+        Self::CopyIn,
+        Self::Visit,
+        Self::Stream,
+        Self::Connect,
+    ];
+
+    /// The name on the command line and in `targets.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SelectOne => "w1-select-1",
+            Self::Lookup => "w2-lookup",
+            Self::Wide => "w3-wide",
+            Self::Integers => "w4-integers",
+            Self::BlobsBorrowed => "w5-blobs-borrowed",
+            Self::BlobsOwned => "w5-blobs-owned",
+            Self::Arrays => "w6-arrays",
+            Self::PipelineEach => "w7-pipeline-each",
+            Self::PipelineOne => "w7-pipeline-one",
+            Self::Inserts => "w8-inserts",
+            Self::CopyIn => "w9-copy-in",
+            Self::Visit => "w10-visit",
+            Self::Stream => "w10-stream",
+            Self::Connect => "w11-connect",
+        }
+    }
+
+    /// The workload of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|work| work.name() == name)
+    }
+
+    /// What a figure of this workload is divided by, and what that is called.
+    pub fn unit(self) -> (u64, &'static str) {
+        match self {
+            Self::SelectOne | Self::Lookup | Self::Connect => (1, "query"),
+            Self::Wide => (WIDE_ROWS, "row"),
+            Self::Integers => (INTEGER_ROWS, "row"),
+            Self::BlobsBorrowed | Self::BlobsOwned => (BLOBS, "row"),
+            Self::Arrays => (ARRAYS * ARRAY_LENGTH, "element"),
+            Self::PipelineEach | Self::PipelineOne => (PIPELINED, "query"),
+            Self::Inserts => (INSERTS, "insert"),
+            Self::CopyIn => (COPIED, "row"),
+            Self::Visit | Self::Stream => (1, "row"),
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The rows of the table `world`.
+pub const WORLD_ROWS: i32 = 10_000;
+/// The rows of W3.
+pub const WIDE_ROWS: u64 = 350;
+/// The rows of W4.
+pub const INTEGER_ROWS: u64 = 1_000;
+/// The rows of W5.
+pub const BLOBS: u64 = 100;
+/// The bytes of a value of W5.
+pub const BLOB_SIZE: usize = 4096;
+/// The rows of W6.
+pub const ARRAYS: u64 = 100;
+/// The elements of a value of W6.
+pub const ARRAY_LENGTH: u64 = 100;
+/// The lookups of W7.
+pub const PIPELINED: u64 = 100;
+/// The inserts of W8.
+pub const INSERTS: u64 = 1_000;
+/// The rows of W9.
+pub const COPIED: u64 = 1_000;
+
+/// W1.
+pub const SELECT_ONE: &str = "select 1";
+/// W2 and W7.
+pub const LOOKUP: &str = "select id, random_number from kornak_bench.world where id = $1";
+/// W3: what asyncpg's pgbench asks of `pg_type`.
+pub const WIDE: &str = "select typname, typnamespace, typowner, typlen, typbyval, typcategory, typispreferred, \
+     typisdefined, typdelim, typrelid, typelem, typarray from kornak_bench.types";
+/// W4.
+pub const INTEGERS: &str = "select n from kornak_bench.integers order by n";
+/// W5.
+pub const BLOBS_SQL: &str = "select body from kornak_bench.blobs";
+/// W6.
+pub const ARRAYS_SQL: &str = "select body from kornak_bench.arrays order by id";
+/// W8.
+pub const INSERT: &str = "insert into kornak_bench.sink (id, name, value) values ($1, $2, $3)";
+/// W9.
+pub const COPY_IN: &str =
+    "copy kornak_bench.sink (id, name, value) from stdin with (format binary)";
+/// W10.
+pub const STREAM: &str = "select id, name, value from kornak_bench.stream where id <= $1";
+
+/// A row of W2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, kornak::FromRow)]
+pub struct World {
+    /// The key.
+    pub id: i32,
+    /// The value.
+    pub random_number: i32,
+}
+
+/// A row of W3.
+#[derive(Clone, Debug, PartialEq, kornak::FromRow)]
+#[allow(missing_docs, reason = "the columns of `pg_type`")]
+pub struct Wide {
+    pub typname: String,
+    pub typnamespace: u32,
+    pub typowner: u32,
+    pub typlen: i16,
+    pub typbyval: bool,
+    pub typcategory: i8,
+    pub typispreferred: bool,
+    pub typisdefined: bool,
+    pub typdelim: i8,
+    pub typrelid: u32,
+    pub typelem: u32,
+    pub typarray: u32,
+}
+
+/// What a run through the rows of W10 has seen: the proof that each value was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// How many rows.
+    pub rows: u64,
+    /// The sum of the keys.
+    pub ids: i64,
+    /// The sum of the lengths of the names, in bytes.
+    pub name_bytes: u64,
+    /// The sum of the values.
+    pub values: f64,
+}
+
+impl Seen {
+    /// Takes note of a row.
+    #[inline]
+    pub fn row(&mut self, id: i64, name: &str, value: f64) {
+        self.rows += 1;
+        self.ids += id;
+        self.name_bytes += name.len() as u64;
+        self.values += value;
+    }
+}
+
+/// The row of W2 with this key.
+pub fn world(id: i32) -> World {
+    World {
+        id,
+        random_number: (id.wrapping_mul(7919) & 0x7fff) + 1,
+    }
+}
+
+/// The row of W3 with this number.
+pub fn wide(number: u32) -> Wide {
+    Wide {
+        typname: format!("type_of_number_{number}"),
+        typnamespace: 11,
+        typowner: 10,
+        typlen: (number % 17) as i16 - 1,
+        typbyval: number.is_multiple_of(2),
+        typcategory: b'U' as i8,
+        typispreferred: number.is_multiple_of(5),
+        typisdefined: true,
+        typdelim: b',' as i8,
+        typrelid: 0,
+        typelem: number % 3 * 23,
+        typarray: number + 1000,
+    }
+}
+
+/// A value of W5.
+pub fn blob() -> Vec<u8> {
+    (0..BLOB_SIZE).map(|byte| (byte % 251) as u8).collect()
+}
+
+/// The value of W6 with this key.
+pub fn array(id: i32) -> Vec<i32> {
+    (0..ARRAY_LENGTH as i32).map(|n| id * 1000 + n).collect()
+}
+
+/// The row of W8, W9 and W10 with this key.
+pub fn triple(id: i64) -> (i64, String, f64) {
+    (id, format!("name {id}"), id as f64 / 4.0)
+}
+
+/// The statements that make the tables on a live server, `rows` for W10.
+pub fn setup(rows: i64) -> String {
+    format!(
+        "drop schema if exists kornak_bench cascade;
+create schema kornak_bench;
+set search_path = kornak_bench;
+create table world (id int4 primary key, random_number int4 not null);
+insert into world select i, ((i * 7919) & 32767) + 1 from generate_series(1, {WORLD_ROWS}) i;
+create table types (typname name, typnamespace oid, typowner oid, typlen int2, typbyval bool,
+    typcategory \"char\", typispreferred bool, typisdefined bool, typdelim \"char\",
+    typrelid oid, typelem oid, typarray oid);
+insert into types select 'type_of_number_' || i, 11, 10, i % 17 - 1, i % 2 = 0, 'U', i % 5 = 0,
+    true, ',', 0, i % 3 * 23, i + 1000 from generate_series(1, {WIDE_ROWS}) i;
+create table integers (n int4 primary key);
+insert into integers select generate_series(1, {INTEGER_ROWS});
+create table blobs (body bytea);
+alter table blobs alter body set storage external;
+insert into blobs select (select string_agg(set_byte('\\x00', 0, i % 251), '' order by i)
+    from generate_series(0, {BLOB_SIZE} - 1) i) from generate_series(1, {BLOBS});
+create table arrays (id int4 primary key, body int4[]);
+insert into arrays select i, array(select i * 1000 + n from generate_series(0, {ARRAY_LENGTH} - 1) n)
+    from generate_series(1, {ARRAYS}) i;
+create unlogged table sink (id int8, name text, value float8);
+create unlogged table stream (id int8 primary key, name text, value float8);
+insert into stream select i, 'name ' || i, i::float8 / 4 from generate_series(1, {rows}) i;
+analyze;"
+    )
+}
