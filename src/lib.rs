@@ -42,18 +42,25 @@ pub mod internals {
 #[doc(hidden)]
 pub mod derive_support {
     pub use crate::buffer::WriteBuffer;
-    pub use crate::codec::DeclaredType;
+    pub use crate::codec::{
+        ArrayElements, ArrayWriter, CompositeFields, CompositeReader, DeclaredType, Decode,
+        DecodeField, EncodeField, IsNull, ParamWriter, RawValue, TypeName, check_enum,
+        encode_composite, encode_label, unknown_label,
+    };
     pub use crate::error::Result;
+    pub use crate::error::{DecodeError, EncodeError};
     pub use crate::params::sealed::Sealed as SealedParams;
     pub use crate::params::{ParamFields, ParamType, encode_fields, fields_are_declared};
     pub use crate::row::{
-        ColumnType, Columns, Fields, FromColumns, Plan, PlanBuilder, RowRef, plan_row, read_row,
+        ColumnType, Columns, FromColumns, Plan, PlanBuilder, ReadFields, RowRef, Scalar,
+        finish_row, plan_row, read_row,
     };
     pub use crate::types::Type;
+    pub use std::vec::Vec;
 }
 
 #[cfg(feature = "derive")]
-pub use kornak_derive::{FromRow, Params};
+pub use kornak_derive::{Decode, Encode, FromRow, Params};
 
 #[cfg(feature = "with-serde_json-1")]
 pub use self::codec::Json;

@@ -385,6 +385,6 @@ delegate! {
 }
 
 pub(crate) mod sealed {
-    /// Only this crate implements it.
+    /// Keeps `Params` to this crate and its macros.
     pub trait Sealed {}
 }

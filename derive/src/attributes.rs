@@ -14,6 +14,8 @@ use crate::names::{RenameRule, nearest};
 pub(crate) struct Container {
     krate: Option<Path>,
     pub(crate) rename_all: Option<(RenameRule, Span)>,
+    /// The name of the PostgreSQL type.
+    pub(crate) name: Option<LitStr>,
     pub(crate) transparent: Option<Span>,
 }
 
@@ -26,6 +28,12 @@ pub(crate) struct Field {
     pub(crate) flatten: Option<Span>,
     /// What stands in front of the names of the columns of a flattened field.
     pub(crate) prefix: Option<LitStr>,
+}
+
+/// The attributes of a variant.
+#[derive(Default)]
+pub(crate) struct Variant {
+    pub(crate) rename: Option<LitStr>,
 }
 
 /// What a field is where nothing is read into it.
@@ -44,14 +52,16 @@ pub(crate) struct Errors(Option<syn::Error>);
 enum Place {
     Container,
     Field,
+    Variant,
 }
 
 /// Each key, and where it may stand.
 const KEYS: &[(&str, &[Place])] = &[
     ("crate", &[Place::Container]),
+    ("name", &[Place::Container]),
     ("rename_all", &[Place::Container]),
     ("transparent", &[Place::Container]),
-    ("rename", &[Place::Field]),
+    ("rename", &[Place::Field, Place::Variant]),
     ("default", &[Place::Field]),
     ("skip", &[Place::Field]),
     ("flatten", &[Place::Field]),
@@ -67,6 +77,7 @@ impl Container {
             errors,
             |key, meta| match key {
                 "crate" => once(&mut this.krate, path(meta)?, meta),
+                "name" => once(&mut this.name, text(meta)?, meta),
                 "rename_all" => {
                     let rule = meta.value()?.parse::<LitStr>()?;
                     let found = RenameRule::parse(&rule)?;
@@ -145,6 +156,16 @@ impl Field {
     }
 }
 
+impl Variant {
+    pub(crate) fn parse(attributes: &[Attribute], errors: &mut Errors) -> Self {
+        let mut this = Self::default();
+        parse(attributes, Place::Variant, errors, |_, meta| {
+            once(&mut this.rename, text(meta)?, meta)
+        });
+        this
+    }
+}
+
 impl Errors {
     pub(crate) fn push(&mut self, error: syn::Error) {
         match &mut self.0 {
@@ -166,6 +187,7 @@ impl Place {
         match self {
             Self::Container => "a struct or enum",
             Self::Field => "a field",
+            Self::Variant => "a variant",
         }
     }
 }

@@ -6,7 +6,8 @@ use syn::spanned::Spanned;
 use syn::{Data, DataStruct, DeriveInput, Fields, Ident, Index, Lifetime, Member, Type};
 
 use crate::attributes::{Container, Default, Errors, Field};
-use crate::generics::{ImplGenerics, at, static_borrow};
+use crate::decode::default_function;
+use crate::generics::{ImplGenerics, at, check_lifetime};
 use crate::names::name_of;
 
 /// One field of the struct.
@@ -31,7 +32,9 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     let parts = parts(data, &container, &mut errors);
     check_container(input, data, &container, &mut errors);
     for part in parts.iter().filter(|part| part.has_column()) {
-        check_lifetime(part.ty, &mut errors);
+        if let Err(error) = check_lifetime(part.ty) {
+            errors.push(error);
+        }
     }
     match &data.fields {
         Fields::Named(_) => check_names(&parts, &mut errors),
@@ -115,17 +118,6 @@ fn check_container(
     }
 }
 
-/// What borrows from a row can't live for ever.
-fn check_lifetime(ty: &Type, errors: &mut Errors) {
-    if let Some(span) = static_borrow(ty) {
-        errors.push(syn::Error::new(
-            span,
-            "what is borrowed from a row lives only as long as the row; give the struct a \
-             lifetime and borrow for that, or own the value (`String`, `Vec<u8>`)",
-        ));
-    }
-}
-
 /// No column may be read by two fields.
 fn check_names(parts: &[Part<'_>], errors: &mut Errors) {
     let mut seen: Vec<&Part<'_>> = Vec::new();
@@ -201,7 +193,7 @@ fn by_name(
 
             #[inline]
             fn read_columns(
-                __fields: &mut #support::Fields<#row, '_>,
+                __fields: &mut impl #support::ReadFields<#row>,
             ) -> #support::Result<Self> {
                 #(#reads)*
                 ::core::result::Result::Ok(Self { #(#members: #locals,)* })
@@ -255,12 +247,12 @@ fn by_position(
             #[inline]
             fn from_row(
                 __row: #support::RowRef<#row>,
-                __plan: &#support::Plan,
+                _: &#support::Plan,
             ) -> #support::Result<Self> {
-                let mut __row_fields = __plan.fields(__row);
-                let __fields = &mut __row_fields;
+                let mut __cursor = __row.cursor();
+                let __fields = &mut __cursor;
                 #(#reads)*
-                __row_fields.finish()?;
+                #support::finish_row(__cursor)?;
                 ::core::result::Result::Ok(Self { #(#members: #locals,)* })
             }
         }
@@ -348,12 +340,7 @@ impl Part<'_> {
                 default: Some(default),
                 ..
             } => {
-                let default = match &default.path {
-                    Some(path) => quote_spanned!(path.span()=> #path),
-                    None => quote_spanned! {at(default.span)=>
-                        || ::core::default::Default::default()
-                    },
-                };
+                let default = default_function(default);
                 quote_spanned! {span=>
                     <#ty as #support::ColumnType<#row>>::read_or_default(__fields, #default)?
                 }

@@ -85,9 +85,25 @@ fn mentions(tokens: TokenStream, names: &[String]) -> bool {
         })
 }
 
+/// What borrows from a row can't live for ever.
+///
+/// # Errors
+///
+/// If the type of a field that is read borrows for `'static`.
+pub(crate) fn check_lifetime(ty: &Type) -> syn::Result<()> {
+    match static_borrow(ty) {
+        None => Ok(()),
+        Some(span) => Err(syn::Error::new(
+            span,
+            "what is borrowed from a row lives only as long as the row; give the struct a \
+             lifetime and borrow for that, or own the value (`String`, `Vec<u8>`)",
+        )),
+    }
+}
+
 /// The place of a `'static` that a type borrows for: in `&'static T` or `Cow<'static, T>`, be
 /// it within another type.
-pub(crate) fn static_borrow(ty: &Type) -> Option<Span> {
+fn static_borrow(ty: &Type) -> Option<Span> {
     fn find(tokens: TokenStream, before: &mut [String; 2]) -> Option<Span> {
         for token in tokens {
             let text = match &token {

@@ -6,22 +6,31 @@
 //!
 //! | on a struct or enum | |
 //! | --- | --- |
-//! | `rename_all = "camelCase"` | how the names of its fields are written: `lowercase`, `UPPERCASE`, `PascalCase`, `camelCase`, `snake_case`, `SCREAMING_SNAKE_CASE`, `kebab-case`, `SCREAMING-KEBAB-CASE` |
+//! | `rename_all = "camelCase"` | how the names of its fields or labels are written: `lowercase`, `UPPERCASE`, `PascalCase`, `camelCase`, `snake_case`, `SCREAMING_SNAKE_CASE`, `kebab-case`, `SCREAMING-KEBAB-CASE` |
+//! | `name = "name"`, `name = "schema.name"` | the PostgreSQL type of an enum or a composite type; as the catalogue has it, so that capital letters count |
+//! | `transparent` | the struct is read and written like its one field |
 //! | `crate = path` | where `kornak` is found, if not at `::kornak` |
 //!
 //! | on a field | |
 //! | --- | --- |
-//! | `rename = "name"` | the column's name, if it isn't the field's |
-//! | `default`, `default = path` | where the column is missing, the field is `Default::default()`, or what the function at `path` returns |
-//! | `skip` | the field has no column: it is `Default::default()`, or with `default = path` what that function returns |
-//! | `flatten` | the field is a struct, whose fields are read from columns of the same row |
+//! | `rename = "name"` | the name of the column, or of the field of a composite type, if it isn't the field's |
+//! | `default`, `default = path` | where that is missing, the field is `Default::default()`, or what the function at `path` returns |
+//! | `skip` | the field is neither read nor written: it becomes `Default::default()`, or with `default = path` what that function returns |
+//! | `flatten` | the field is a struct, whose fields are read from columns of the same row, or are parameters in its place |
 //! | `prefix = "name_"` | beside `flatten`: what stands in front of the names of those columns |
+//!
+//! | on a variant | |
+//! | --- | --- |
+//! | `rename = "label"` | the label, if it isn't the variant's name |
 
 mod attributes;
+mod decode;
+mod encode;
 mod from_row;
 mod generics;
 mod names;
 mod params;
+mod value;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -166,6 +175,162 @@ use syn::{DeriveInput, parse_macro_input};
 #[proc_macro_derive(FromRow, attributes(kornak))]
 pub fn derive_from_row(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input), from_row::derive)
+}
+
+/// Writes an enum, a composite type or a newtype as a parameter.
+///
+/// What is written is what [`Decode`](macro@Decode) reads; a type that derives both goes both
+/// ways.
+///
+/// - An **enum** is written as the label of its variant. The server checks it: a label that
+///   was added to the type meanwhile needs no new connection.
+/// - A **struct with named fields** is written as a composite type. Its fields are known by
+///   their names; their order is the server's. Each field of the composite type needs one in
+///   the struct, and the other way round, `skip` aside.
+/// - A struct of one field marked **`transparent`** is written like that field. So one can
+///   give a Rust type to a domain, or several to one PostgreSQL type.
+///
+/// Arrays of them, domains over them, and one within another need nothing more.
+///
+/// The type of such a parameter is asked of the server when the statement is prepared, and
+/// what it is made of is looked up once for each connection: the first use of a statement
+/// takes a round trip more, the first use of a type another.
+///
+/// # Example
+///
+/// ```
+/// use kornak::Encode;
+///
+/// #[derive(Encode)]
+/// #[kornak(rename_all = "lowercase")]
+/// enum Mood {
+///     Calm,
+///     Hungry,
+/// }
+///
+/// #[derive(Encode)]
+/// struct Report {
+///     weight_kg: f64,
+///     moods: Vec<Mood>,
+///     remark: Option<String>,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> kornak::Result<()> {
+/// # let url = xtask::server::Server::for_tests().url();
+/// # let mut connection = kornak::Connection::connect(&url).await?;
+/// connection
+///     .execute_script(
+///         "create type pg_temp.mood as enum ('calm', 'hungry');
+///          create type pg_temp.report as (weight_kg float8, remark text, moods pg_temp.mood[]);
+///          create temp table visit (day date, report report)",
+///     )
+///     .await?;
+/// let report = Report { weight_kg: 3105.5, moods: vec![Mood::Calm, Mood::Hungry], remark: None };
+/// connection.execute("insert into visit values ('2024-05-01', $1)", (&report,)).await?;
+/// let hungry: i64 = connection
+///     .fetch_one("select count(*) from visit where $1 = any ((report).moods)", (Mood::Hungry,))
+///     .await?;
+/// assert_eq!(hungry, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[proc_macro_derive(Encode, attributes(kornak))]
+pub fn derive_encode(input: TokenStream) -> TokenStream {
+    expand(parse_macro_input!(input), encode::derive)
+}
+
+/// Reads an enum, a composite type or a newtype from a column.
+///
+/// - An **enum** is read from its label: the variant's name, unless `rename` or `rename_all`
+///   say otherwise. A label that has no variant is an error that names it.
+/// - A **struct with named fields** is read from a composite type, by the names of its fields,
+///   in whatever order they come; fields that the struct lacks are passed over. The row type
+///   of a table is a composite type too.
+/// - A struct of one field marked **`transparent`** is read like that field.
+///
+/// An enum or a struct goes by the name of its PostgreSQL type: its own name in `snake_case`,
+/// or what `name` says, in whatever schema, or in the one that `name` says. An enum may also
+/// stand for strings of a built-in type: `name = "text"`.
+///
+/// The types of the columns are checked once for each statement. What doesn't fit is told by
+/// the field that it lies in, however deep.
+///
+/// Enums and transparent types can also be fetched alone, as a row of one column. A struct
+/// that is read from a composite type can't; fetch a tuple, `(Report,)`. It can derive
+/// [`FromRow`](macro@FromRow) beside this, and then it is also a row of its fields.
+///
+/// # Example
+///
+/// ```
+/// use kornak::{Decode, Encode, FromRow};
+///
+/// #[derive(Debug, PartialEq, Encode, Decode)]
+/// #[kornak(name = "zoo.mood", rename_all = "kebab-case")]
+/// enum Mood {
+///     Calm,
+///     VeryHungry,
+/// }
+///
+/// #[derive(Debug, PartialEq, Decode)]
+/// #[kornak(transparent)]
+/// struct Kilograms(f64);
+///
+/// #[derive(Debug, PartialEq, Decode)]
+/// struct Report<'a> {
+///     remark: Option<&'a str>,
+///     #[kornak(rename = "weight_kg")]
+///     weight: Kilograms,
+///     moods: Vec<Mood>,
+/// }
+///
+/// #[derive(Debug, PartialEq, FromRow)]
+/// struct Visit<'a> {
+///     day: kornak::Date,
+///     reports: Vec<Report<'a>>,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> kornak::Result<()> {
+/// # let url = xtask::server::Server::for_tests().url();
+/// # let mut connection = kornak::Connection::connect(&url).await?;
+/// # let mut connection = connection.begin().await?;
+/// # connection.execute_script("create schema zoo; set search_path = zoo").await?;
+/// connection
+///     .execute_script(
+///         "create type zoo.mood as enum ('calm', 'very-hungry');
+///          create domain zoo.kilograms as float8 check (value > 0);
+///          create type zoo.report as (weight_kg zoo.kilograms, remark text, moods zoo.mood[])",
+///     )
+///     .await?;
+///
+/// let mood: Mood = connection.fetch_one("select 'very-hungry'::zoo.mood", ()).await?;
+/// assert_eq!(mood, Mood::VeryHungry);
+///
+/// let mut visits = 0;
+/// let sql = "select date '2024-05-01' as day,
+///     array[row(3105.5, 'limps', array[$1::zoo.mood]), row(2990, null, '{}')]::zoo.report[] as reports";
+/// connection
+///     .for_each(sql, (Mood::Calm,), |row| {
+///         let visit: Visit = row.read()?;
+///         let expected = Report {
+///             remark: Some("limps"),
+///             weight: Kilograms(3105.5),
+///             moods: vec![Mood::Calm],
+///         };
+///         assert_eq!(visit.reports[0], expected);
+///         assert_eq!(visit.reports[1].moods, []);
+///         visits += 1;
+///         kornak::Result::Ok(())
+///     })
+///     .await?;
+/// assert_eq!(visits, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[proc_macro_derive(Decode, attributes(kornak))]
+pub fn derive_decode(input: TokenStream) -> TokenStream {
+    expand(parse_macro_input!(input), decode::derive)
 }
 
 /// Makes a struct the parameters of a statement: its fields in their order, `$1` the first.

@@ -145,6 +145,21 @@ fn accepts_array<'r, T: Decode<'r>>(ty: &Type) -> bool {
     }
 }
 
+/// Says why an array isn't accepted. Elements with parts of their own know best.
+fn check_array<'r, T: Decode<'r>, C>(ty: &Type) -> Result<(), DecodeError> {
+    match ty.element().map(Type::base) {
+        Some(element)
+            if T::DIMENSIONS == 0
+                && matches!(ty.kind(), Kind::Array(_))
+                && matches!(element.kind(), Kind::Enum(_) | Kind::Composite(_)) =>
+        {
+            T::check_type(element).map_err(|error| error.at("element"))
+        }
+        _ if accepts_array::<T>(ty) => Ok(()),
+        _ => Err(check::wrong_decode_type::<C>(ty)),
+    }
+}
+
 /// Reads a whole array whose elements are `T`, for the container `C`.
 fn decode_array<'r, T: Decode<'r>, C>(value: RawValue<'r, '_>) -> Result<Vec<T>, DecodeError> {
     let Kind::Array(element) = value.ty().kind() else {
@@ -181,6 +196,10 @@ impl<'r, T: Decode<'r>> Decode<'r> for Vec<T> {
         accepts_array::<T>(ty)
     }
 
+    fn check_type(ty: &Type) -> Result<(), DecodeError> {
+        check_array::<T, Self>(ty)
+    }
+
     fn accepts_element(ty: &Type) -> bool {
         T::accepts_element(ty)
     }
@@ -201,6 +220,10 @@ impl<'r, T: Decode<'r>, const N: usize> Decode<'r> for [T; N] {
 
     fn accepts(ty: &Type) -> bool {
         accepts_array::<T>(ty)
+    }
+
+    fn check_type(ty: &Type) -> Result<(), DecodeError> {
+        check_array::<T, Self>(ty)
     }
 
     fn accepts_element(ty: &Type) -> bool {
@@ -224,6 +247,10 @@ macro_rules! decode_into {
 
                 fn accepts(ty: &Type) -> bool {
                     accepts_array::<T>(ty)
+                }
+
+                fn check_type(ty: &Type) -> Result<(), DecodeError> {
+                    check_array::<T, Self>(ty)
                 }
 
                 fn accepts_element(ty: &Type) -> bool {

@@ -11,6 +11,8 @@ mod array;
 mod boolean;
 mod bytea;
 mod check;
+mod composite;
+mod custom;
 mod datetime;
 mod ext;
 mod float;
@@ -33,6 +35,12 @@ pub use self::array::{ArrayElements, ArrayWriter, MAX_DIMENSIONS};
 pub use self::check::{
     missing_binary_form, out_of_range, rust_name, type_hint, wrong_decode_type, wrong_encode_type,
 };
+#[doc(hidden)]
+pub use self::composite::{
+    CompositeFields, CompositeReader, DecodeField, EncodeField, encode_composite,
+};
+#[doc(hidden)]
+pub use self::custom::{TypeName, check_enum, encode_label, unknown_label};
 pub use self::datetime::{Date, ParseDateTimeError, Time, Timestamp, TimestampTz};
 #[cfg(feature = "with-serde_json-1")]
 pub use self::ext::serde_json_1::Json;
@@ -216,6 +224,16 @@ pub trait Decode<'r>: Sized {
     #[cold]
     fn decode_null(ty: &Type) -> Result<Self, DecodeError> {
         Err(DecodeError::null().with_types(ty, rust_name::<Self>()))
+    }
+
+    /// Says why [`accepts`](Self::accepts) is false, if it is.
+    #[doc(hidden)]
+    fn check_type(ty: &Type) -> Result<(), DecodeError> {
+        if Self::accepts(ty) {
+            Ok(())
+        } else {
+            Err(wrong_decode_type::<Self>(ty))
+        }
     }
 
     /// Whether arrays over `ty` can be read into `Vec<Self>`; differs from

@@ -29,6 +29,10 @@ impl<'r, T: Decode<'r>> Decode<'r> for Option<T> {
         T::accepts(ty)
     }
 
+    fn check_type(ty: &Type) -> Result<(), DecodeError> {
+        T::check_type(ty)
+    }
+
     fn accepts_text(ty: &Type) -> bool {
         T::accepts_text(ty)
     }
@@ -81,6 +85,10 @@ impl<'r, T: Decode<'r>> Decode<'r> for Box<T> {
 
     fn accepts(ty: &Type) -> bool {
         T::accepts(ty)
+    }
+
+    fn check_type(ty: &Type) -> Result<(), DecodeError> {
+        T::check_type(ty)
     }
 
     fn accepts_text(ty: &Type) -> bool {

@@ -1,6 +1,7 @@
 //! [`ColumnType`]: what one column can be read into, for the derive macros' code.
 
-use super::plan::{Fields, PlanBuilder};
+use super::fields::ReadFields;
+use super::plan::PlanBuilder;
 use crate::codec::Decode;
 use crate::error::Result;
 
@@ -36,20 +37,22 @@ pub trait ColumnType<'r>: Sized {
     /// As there.
     fn positional(plan: &mut PlanBuilder<'_>) -> Result<()>;
 
-    /// [`Fields::read`].
+    /// [`ReadFields::read`].
     ///
     /// # Errors
     ///
     /// As there.
-    fn read(fields: &mut Fields<'r, '_>) -> Result<Self>;
+    fn read(fields: &mut impl ReadFields<'r>) -> Result<Self>;
 
-    /// [`Fields::read_or_default`].
+    /// [`ReadFields::read_or_default`].
     ///
     /// # Errors
     ///
     /// As there.
-    fn read_or_default(fields: &mut Fields<'r, '_>, default: impl FnOnce() -> Self)
-    -> Result<Self>;
+    fn read_or_default(
+        fields: &mut impl ReadFields<'r>,
+        default: impl FnOnce() -> Self,
+    ) -> Result<Self>;
 }
 
 #[diagnostic::do_not_recommend]
@@ -66,14 +69,14 @@ impl<'r, T: Decode<'r>> ColumnType<'r> for T {
         plan.positional::<T>()
     }
 
-    #[inline]
-    fn read(fields: &mut Fields<'r, '_>) -> Result<Self> {
+    #[inline(always)]
+    fn read(fields: &mut impl ReadFields<'r>) -> Result<Self> {
         fields.read()
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_or_default(
-        fields: &mut Fields<'r, '_>,
+        fields: &mut impl ReadFields<'r>,
         default: impl FnOnce() -> Self,
     ) -> Result<Self> {
         fields.read_or_default(default)

@@ -10,6 +10,7 @@ use super::plan::Plans;
 use crate::codec::{Decode, RawValue};
 use crate::error::{DecodeError, Error, Result};
 use crate::protocol::RowBytes;
+use crate::types::Format;
 
 /// A row that is visited in place. Values that borrow (`&str`, `&[u8]`) point into the read
 /// buffer and live as long as the visit.
@@ -256,11 +257,13 @@ impl fmt::Debug for RowRef<'_> {
 ///
 /// If it doesn't.
 pub(crate) fn check_type<'r, T: Decode<'r>>(column: &Column) -> Result<()> {
-    if crate::codec::accepts::<T>(&column.ty, column.format) {
-        Ok(())
-    } else {
-        Err(wrong_type::<T>(column))
+    let ty = column.ty.base();
+    match column.format {
+        Format::Binary => T::check_type(ty),
+        Format::Text if T::accepts_text(ty) => Ok(()),
+        Format::Text => Err(text_only()),
     }
+    .map_err(|error| locate::<T>(error, column))
 }
 
 #[inline(always)]
@@ -275,19 +278,14 @@ pub(crate) fn decode<'r, T: Decode<'r>>(column: &Column, bytes: Option<&'r [u8]>
 #[cold]
 fn locate<T>(error: DecodeError, column: &Column) -> Error {
     error
-        .with_types(column.ty.name(), std::any::type_name::<T>())
+        .with_types(column.ty.name(), crate::codec::rust_name::<T>())
         .at(format_args!("column \"{}\"", column.name.escape_debug()))
         .into()
 }
 
 #[cold]
-fn wrong_type<T>(column: &Column) -> Error {
-    let error = DecodeError::new("the types don't fit").with_hint(format!(
-        "PostgreSQL {} is read into {}",
-        column.ty.name(),
-        crate::codec::type_hint(&column.ty)
-    ));
-    locate::<T>(error, column)
+fn text_only() -> DecodeError {
+    DecodeError::new("the type has no binary form on the server").with_hint("read it into a String")
 }
 
 #[cold]

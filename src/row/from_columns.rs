@@ -1,8 +1,9 @@
 //! [`FromColumns`]: what some columns of a row can be read into.
 
 use super::column::Columns;
-use super::cursor::RowRef;
-use super::plan::{Fields, Plan, PlanBuilder};
+use super::cursor::{RowCursor, RowRef};
+use super::fields::{ReadFields, Route};
+use super::plan::{Plan, PlanBuilder};
 use crate::error::Result;
 
 /// A struct that is read from columns by their names, be they a whole row or a part of it.
@@ -29,7 +30,7 @@ pub trait FromColumns<'r>: Sized {
     /// # Errors
     ///
     /// If a value can't be read.
-    fn read_columns(fields: &mut Fields<'r, '_>) -> Result<Self>;
+    fn read_columns(fields: &mut impl ReadFields<'r>) -> Result<Self>;
 }
 
 /// `None` where all columns are NULL: the side of an outer join that has no row.
@@ -41,7 +42,7 @@ impl<'r, T: FromColumns<'r>> FromColumns<'r> for Option<T> {
     }
 
     #[inline]
-    fn read_columns(fields: &mut Fields<'r, '_>) -> Result<Self> {
+    fn read_columns(fields: &mut impl ReadFields<'r>) -> Result<Self> {
         if fields.skip_nulls(T::COUNT)? {
             Ok(None)
         } else {
@@ -68,8 +69,28 @@ pub fn plan_row<'r, T: FromColumns<'r>>(columns: &Columns) -> Result<Plan> {
 /// Those of [`FromColumns::read_columns`], and a row that doesn't end where its columns end.
 #[inline]
 pub fn read_row<'r, T: FromColumns<'r>>(row: RowRef<'r>, plan: &Plan) -> Result<T> {
-    let mut fields = plan.fields(row);
-    let value = T::read_columns(&mut fields)?;
-    fields.finish()?;
-    Ok(value)
+    let mut cursor = row.cursor();
+    match plan.sources() {
+        None => {
+            let value = T::read_columns(&mut cursor)?;
+            cursor.finish()?;
+            Ok(value)
+        }
+        Some(sources) => read_routed(sources, cursor),
+    }
+}
+
+#[inline(never)]
+fn read_routed<'r, T: FromColumns<'r>>(sources: &[u16], cursor: RowCursor<'r>) -> Result<T> {
+    T::read_columns(&mut Route::new(sources, cursor)?)
+}
+
+/// [`RowCursor::finish`].
+///
+/// # Errors
+///
+/// As there.
+#[inline(always)]
+pub fn finish_row(cursor: RowCursor<'_>) -> Result<()> {
+    cursor.finish()
 }

@@ -4,6 +4,7 @@
 mod column;
 mod column_type;
 mod cursor;
+mod fields;
 mod from_columns;
 mod from_row;
 pub(crate) mod internals;
@@ -15,9 +16,12 @@ pub use self::column::{Column, ColumnIndex, Columns};
 #[doc(hidden)]
 pub use self::column_type::ColumnType;
 pub use self::cursor::{RowCursor, RowRef};
+pub use self::fields::Fields;
 #[doc(hidden)]
-pub use self::from_columns::{FromColumns, plan_row, read_row};
+pub use self::fields::ReadFields;
+#[doc(hidden)]
+pub use self::from_columns::{FromColumns, finish_row, plan_row, read_row};
 pub use self::from_row::{FromRow, Scalar};
 pub use self::owned::Row;
 pub(crate) use self::plan::Plans;
-pub use self::plan::{Fields, Plan, PlanBuilder};
+pub use self::plan::{Plan, PlanBuilder};

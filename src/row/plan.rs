@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::column::Columns;
-use super::cursor::{RowCursor, RowRef, check_type, no_such_column};
+use super::cursor::{RowRef, check_type, no_such_column};
+use super::fields::Fields;
 use super::from_row::FromRow;
 use crate::codec::Decode;
 use crate::error::{DecodeError, Error, Result};
@@ -36,37 +37,11 @@ pub struct PlanBuilder<'c> {
     prefix: String,
 }
 
-/// Reads the fields of a plan out of a row, in the plan's order.
-#[derive(Clone, Debug)]
-pub struct Fields<'r, 'p> {
-    cursor: RowCursor<'r>,
-    /// `None` where the fields are the columns in their order.
-    route: Option<Route<'r, 'p>>,
-}
-
-/// The way through a row whose columns come in another order than the fields.
-#[derive(Clone, Debug)]
-struct Route<'r, 'p> {
-    /// The columns of the fields that are still to be read.
-    sources: std::slice::Iter<'p, u16>,
-    start: RowCursor<'r>,
-    /// The column that the cursor stands before.
-    position: usize,
-    /// Where columns begin, as far as they have been passed: what lies behind is not walked
-    /// to again.
-    places: [u32; PLACES],
-    /// How many of `places` are in use.
-    known: usize,
-}
-
 /// How many Rust types one statement keeps plans for.
 const MAX_PLANS: usize = 16;
 
-/// How many columns a row remembers the places of; those behind are walked to from the last.
-const PLACES: usize = 32;
-
 /// Stands for a field that has no column and gets its default.
-const NO_COLUMN: u16 = u16::MAX;
+pub(super) const NO_COLUMN: u16 = u16::MAX;
 
 impl Plan {
     pub(crate) fn in_order() -> Self {
@@ -76,15 +51,23 @@ impl Plan {
     }
 
     /// The reader of one row.
+    ///
+    /// # Errors
+    ///
+    /// If the row is malformed.
     #[inline]
-    pub fn fields<'r>(&self, row: RowRef<'r>) -> Fields<'r, '_> {
-        let cursor = row.cursor();
-        let route = if self.sources.is_empty() {
+    pub fn fields<'r>(&self, row: RowRef<'r>) -> Result<Fields<'r, '_>> {
+        Fields::new(self.sources(), row.cursor())
+    }
+
+    /// The column of each field, or `None` where the fields are the columns in their order.
+    #[inline(always)]
+    pub(super) fn sources(&self) -> Option<&[u16]> {
+        if self.sources.is_empty() {
             None
         } else {
-            Some(Route::new(&self.sources, cursor.clone()))
-        };
-        Fields { cursor, route }
+            Some(&self.sources)
+        }
     }
 }
 
@@ -228,120 +211,6 @@ impl<'c> PlanBuilder<'c> {
     }
 }
 
-impl<'r> Fields<'r, '_> {
-    /// Reads the next field. To be used without [`read_or_default`](Self::read_or_default)
-    /// for fields that the plan requires.
-    ///
-    /// # Errors
-    ///
-    /// If the value can't be read into `T`, or the row is malformed.
-    #[inline]
-    pub fn read<T: Decode<'r>>(&mut self) -> Result<T> {
-        match &mut self.route {
-            None => self.cursor.read(),
-            Some(route) => {
-                if route.next(&mut self.cursor)? {
-                    self.cursor.read()
-                } else {
-                    Err(no_column())
-                }
-            }
-        }
-    }
-
-    /// Reads the next field, or `default` where the result has no such column.
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](Self::read).
-    #[inline]
-    pub fn read_or_default<T: Decode<'r>>(&mut self, default: impl FnOnce() -> T) -> Result<T> {
-        match &mut self.route {
-            None => self.cursor.read(),
-            Some(route) => {
-                if route.next(&mut self.cursor)? {
-                    self.cursor.read()
-                } else {
-                    Ok(default())
-                }
-            }
-        }
-    }
-
-    /// Whether the next `count` fields are all NULL or without a column; passes over them if
-    /// so.
-    ///
-    /// # Errors
-    ///
-    /// If the row is malformed.
-    pub fn skip_nulls(&mut self, count: usize) -> Result<bool> {
-        let mut ahead = self.clone();
-        for _ in 0..count {
-            let has_column = match &mut ahead.route {
-                None => true,
-                Some(route) => route.next(&mut ahead.cursor)?,
-            };
-            if has_column && ahead.cursor.take()?.1.is_some() {
-                return Ok(false);
-            }
-        }
-        *self = ahead;
-        Ok(true)
-    }
-
-    /// Checks that the row ends where its columns end.
-    ///
-    /// # Errors
-    ///
-    /// If it doesn't.
-    #[inline]
-    pub fn finish(self) -> Result<()> {
-        self.cursor.finish()
-    }
-}
-
-impl<'r, 'p> Route<'r, 'p> {
-    fn new(sources: &'p [u16], start: RowCursor<'r>) -> Self {
-        Self {
-            sources: sources.iter(),
-            start,
-            position: 0,
-            places: [0; PLACES],
-            known: 1,
-        }
-    }
-
-    /// Takes `cursor` to the column of the next field, which the caller then reads. `false`
-    /// if the field has no column.
-    fn next(&mut self, cursor: &mut RowCursor<'r>) -> Result<bool> {
-        let source = match self.sources.next() {
-            Some(&source) if source != NO_COLUMN => usize::from(source),
-            _ => return Ok(false),
-        };
-        self.note(cursor);
-        let nearest = source.min(self.known - 1);
-        if source < self.position || nearest > self.position {
-            *cursor = self.start.at(nearest, self.places[nearest]);
-            self.position = nearest;
-        }
-        while self.position < source {
-            cursor.skip()?;
-            self.position += 1;
-            self.note(cursor);
-        }
-        self.position += 1;
-        Ok(true)
-    }
-
-    /// Remembers the place of the column at `position`.
-    fn note(&mut self, cursor: &RowCursor<'r>) {
-        if self.position == self.known && self.known < PLACES {
-            self.places[self.known] = self.start.distance(cursor);
-            self.known += 1;
-        }
-    }
-}
-
 #[cold]
 fn ambiguous(name: &str) -> Error {
     DecodeError::new(format!(
@@ -366,9 +235,4 @@ fn wrong_width(columns: usize, fields: usize) -> Error {
         "name just the columns that you read in the query, or derive FromRow to read by name",
     )
     .into()
-}
-
-#[cold]
-fn no_column() -> Error {
-    DecodeError::new("a field of the row has no column").into()
 }
