@@ -112,7 +112,7 @@ impl Connection {
     #[inline]
     pub(super) fn is_stale(&mut self, prepared: &Arc<Prepared>, reply: &Reply) -> bool {
         let is_stale = reply.is_stale();
-        if is_stale || reply.is_invalid() {
+        if is_stale || reply.is_invalid() || self.is_pooled && !reply.fits() {
             self.statements.evict(prepared);
         }
         is_stale
@@ -169,7 +169,7 @@ impl Connection {
         collector: &mut C,
     ) -> Result<Reply> {
         self.start_execute(prepared, params)?;
-        let mut sink = WarmSink::new(collector);
+        let mut sink = WarmSink::new(collector).expecting(prepared.description().columns());
         let progress = self.exchange(&mut sink).await?;
         self.end_exchange(progress, sink.reply)
     }
@@ -378,6 +378,7 @@ impl Connection {
             sql,
             declared,
             Description::new(parameters, columns),
+            self.is_pooled,
         )?);
         self.statements.settle(name);
         if self.statements.keeps(sql) {
@@ -502,7 +503,8 @@ impl Connection {
     /// A name for a statement that will be kept, for which room is made, or the unnamed one
     /// for one that won't.
     fn statement_name(&mut self, sql: &str) -> String {
-        if self.statements.keeps(sql) {
+        // Behind a pooler the server that keeps a name may be another's next time.
+        if self.statements.keeps(sql) && !self.is_pooled {
             self.statements.make_room(sql);
             self.names.next("k")
         } else {
@@ -511,10 +513,10 @@ impl Connection {
     }
 
     /// A name for a statement that others follow before it is executed: never the unnamed
-    /// one, which each Parse replaces.
+    /// one, which each Parse replaces, unless each execution repeats its own Parse.
     pub(super) fn statement_name_in_pipeline(&mut self, sql: &str) -> String {
         let name = self.statement_name(sql);
-        if name.is_empty() {
+        if name.is_empty() && !self.is_pooled {
             self.names.next("p")
         } else {
             name
@@ -566,6 +568,11 @@ impl Reply {
         self.error.as_deref().is_some_and(|(part, error)| {
             !self.bound && matches!(part, Part::Statement(_)) && error.sqlstate().class() == "42"
         })
+    }
+
+    /// Whether the statement is what it was when it was described, as far as is known.
+    fn fits(&self) -> bool {
+        !self.changed && (self.bound || self.error.is_none())
     }
 
     /// Whether a type without a send function kept the server from answering in binary

@@ -70,12 +70,14 @@ impl Hygiene {
 impl Connection {
     /// Whether anything may have been left behind in the session since it was last reset.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.hygiene.is_dirty || self.hygiene.is_under_way || self.hygiene.is_due
+        // Behind a pooler of transactions there is no session to reset.
+        !self.is_pooled
+            && (self.hygiene.is_dirty || self.hygiene.is_under_way || self.hygiene.is_due)
     }
 
     /// Has the session reset before the next statement.
     pub(crate) fn reset_before_next(&mut self) {
-        self.hygiene.is_due = true;
+        self.hygiene.is_due = !self.is_pooled;
     }
 
     /// The replies of a unit are in: looks after the reset that went before it.

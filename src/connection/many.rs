@@ -13,9 +13,9 @@ use super::timer::Limit;
 use crate::error::{Error, ErrorKind, Outcome, Result, ServerError};
 use crate::params::Params;
 use crate::protocol::{At, Part, Progress, RowBytes, Sink, Unit};
-use crate::row::FromRow;
+use crate::row::{Columns, FromRow};
 use crate::statement::Prepared;
-use crate::wire::backend::CommandComplete;
+use crate::wire::backend::{CommandComplete, RowDescription};
 
 /// How much is written ahead before the socket is waited for, in bytes.
 const FLUSH_AT: usize = 128 * 1024;
@@ -131,6 +131,7 @@ impl Connection {
             rows: 0,
             is_committed: Command::Other,
             reply: Reply::default(),
+            expected: prepared.description().columns().clone(),
         };
         let owns = !self.is_in_transaction();
         let result = self
@@ -342,6 +343,8 @@ struct ManySink<'a, C> {
     rows: u64,
     is_committed: Command,
     reply: Reply,
+    /// What the statement returned when it was described.
+    expected: Columns,
 }
 
 impl<C> ManySink<'_, C> {
@@ -367,6 +370,12 @@ impl<C> ManySink<'_, C> {
 
 impl<C: Collector> Sink for ManySink<'_, C> {
     const SHARES_ROWS: bool = C::SHARES_ROWS;
+
+    fn on_row_description(&mut self, _: At, fields: Option<RowDescription<'_>>) {
+        if self.reply.failure.is_none() {
+            self.reply.compare(&self.expected, fields);
+        }
+    }
 
     #[inline(always)]
     fn on_row(&mut self, _: At, row: RowBytes<'_>) -> ControlFlow<()> {

@@ -49,7 +49,7 @@ use self::timer::Limit;
 use crate::buffer::ReadBuffer;
 #[cfg(doc)]
 use crate::config::Config;
-use crate::config::{IntoConfig, ResolvedConfig};
+use crate::config::{IntoConfig, Pooler, ResolvedConfig};
 use crate::error::Result;
 use crate::protocol::Core;
 use crate::statement::StatementCache;
@@ -90,6 +90,8 @@ pub struct Connection {
     interrupted: bool,
     cancelling: Option<Cancelling>,
     hygiene: Hygiene,
+    /// A pooler stands before the server, which lends one for a transaction at a time.
+    is_pooled: bool,
     /// The server has turned out to be one that the caller has no use for.
     is_unfit: bool,
     cancel_token: CancelToken,
@@ -216,6 +218,7 @@ impl Connection {
             interrupted: false,
             cancelling: None,
             hygiene: Hygiene::default(),
+            is_pooled: config.pooler() == Pooler::Transaction,
             is_unfit: false,
             cancel_token,
             names: Names::new()?,

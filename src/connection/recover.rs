@@ -13,7 +13,7 @@ use super::sinks::{Nothing, server_error};
 use super::timer::Limit;
 use crate::error::{Error, ErrorKind, Result, ServerError, SqlState};
 use crate::protocol::{At, Part, RowBytes, Sink};
-use crate::statement::ends_transaction;
+use crate::statement::{ends_transaction, session_command};
 use crate::wire::TransactionStatus;
 
 /// How long the rest of an operation that was dropped is simply read before the server is
@@ -37,10 +37,34 @@ impl Connection {
             self.link.start_clock();
             Box::pin(self.recover()).await?;
         }
+        if let Some(sql) = sql {
+            self.check_session_command(sql)?;
+        }
         if self.link.core.transaction_status() == TransactionStatus::Failed {
             return self.check_failed(sql);
         }
         Ok(())
+    }
+
+    /// Behind a pooler of transactions no statement may ask for a session of its own.
+    ///
+    /// # Errors
+    ///
+    /// If it does.
+    pub(super) fn check_session_command(&self, sql: &str) -> Result<()> {
+        if !self.is_pooled {
+            return Ok(());
+        }
+        match session_command(sql) {
+            None => Ok(()),
+            Some(command) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "{command} needs a session of its own, which there is none of with \
+                     pooler=transaction; SET LOCAL lasts for a transaction"
+                ),
+            )),
+        }
     }
 
     /// Whether a statement can be sent as things are.

@@ -40,6 +40,8 @@ pub trait Collector {
 pub(crate) struct WarmSink<'a, C> {
     pub(crate) collector: &'a mut C,
     pub(crate) reply: Reply,
+    /// What the statement returned when it was described; it may be described again.
+    pub(crate) expected: Option<&'a Columns>,
 }
 
 /// Hears the replies of a statement that is described with this exchange.
@@ -59,6 +61,8 @@ pub(crate) struct Reply {
     pub(crate) parsed: bool,
     pub(crate) bound: bool,
     pub(crate) suspended: bool,
+    /// The result is another one than when the statement was described.
+    pub(crate) changed: bool,
     /// The number in the command tag.
     pub(crate) rows: u64,
     /// Whether the command was COMMIT or ROLLBACK, as it was answered.
@@ -89,7 +93,15 @@ impl<'a, C> WarmSink<'a, C> {
         Self {
             collector,
             reply: Reply::default(),
+            expected: None,
         }
+    }
+
+    /// Takes no rows but of these columns, where the statement is described again.
+    #[inline]
+    pub(crate) fn expecting(mut self, columns: &'a Columns) -> Self {
+        self.expected = Some(columns);
+        self
     }
 }
 
@@ -111,6 +123,12 @@ impl<'a, C> ColdSink<'a, C> {
 
 impl<C: Collector> Sink for WarmSink<'_, C> {
     const SHARES_ROWS: bool = C::SHARES_ROWS;
+
+    fn on_row_description(&mut self, _: At, fields: Option<RowDescription<'_>>) {
+        if let Some(expected) = self.expected {
+            self.reply.compare(expected, fields);
+        }
+    }
 
     #[inline]
     fn on_bind_complete(&mut self, _: At) {
@@ -214,6 +232,29 @@ impl Reply {
             self.command = Command::Commit;
         } else if command.is("ROLLBACK") {
             self.command = Command::Rollback;
+        }
+    }
+
+    /// Compares the result with what it was when the statement was described.
+    #[cold]
+    pub(crate) fn compare(&mut self, expected: &Columns, fields: Option<RowDescription<'_>>) {
+        let fields = fields.map(|fields| fields.fields());
+        let found = fields
+            .into_iter()
+            .flatten()
+            .map(|field| (field.type_oid, String::from_utf8_lossy(field.name)));
+        let known = expected
+            .iter()
+            .map(|column| (column.ty().oid(), column.name().into()));
+        let is_same = found.eq(known);
+        if !is_same {
+            self.changed = true;
+            self.failure = Some(Error::new(
+                ErrorKind::Decode,
+                "the result of the statement has changed since it was described, by another \
+                 session's command or because the pooler chose another server; nothing of it \
+                 was read, and it is described anew the next time",
+            ));
         }
     }
 

@@ -110,6 +110,7 @@ impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
             let mut sink = WarmSink {
                 collector: &mut self.batch,
                 reply,
+                expected: None,
             };
             let polled = self
                 .connection
@@ -173,7 +174,7 @@ async fn begin<T: for<'r> FromRow<'r>, P: Params>(
         let prepared = connection.prepared(sql, params).await?;
         connection.begin_rows(sql, params, &prepared, batch)?;
         connection.start_execute(&prepared, params)?;
-        let mut sink = WarmSink::new(batch);
+        let mut sink = WarmSink::new(batch).expecting(prepared.description().columns());
         let link = &mut *connection.link;
         let progress = poll_fn(|cx| match link.poll_exchange(cx, &mut sink, Until::Idle) {
             Poll::Pending if sink.reply.bound => Poll::Ready(Ok(Progress::Paused)),

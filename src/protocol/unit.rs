@@ -32,6 +32,8 @@ pub struct BindTemplate {
     values: usize,
     /// Where Bind ends and Execute begins.
     bind_end: usize,
+    /// Parse and Describe, where the statement is not one that the server keeps.
+    parse: Option<Box<[u8]>>,
 }
 
 impl BindTemplate {
@@ -63,12 +65,28 @@ impl BindTemplate {
             bytes: bytes.into(),
             values,
             bind_end,
+            parse: None,
         })
+    }
+
+    /// Has each execution parse the unnamed statement anew, and describe it: behind a pooler
+    /// of transactions the next one may run on another server, and what the statement returns
+    /// may have changed.
+    ///
+    /// # Errors
+    ///
+    /// If the text contains NUL or is too long, or there are more than 65,535 parameters.
+    pub fn with_parse(mut self, sql: &str, parameter_types: &[u32]) -> Result<Self> {
+        let mut out = WriteBuffer::default();
+        frontend::parse(&mut out, "", sql, parameter_types)?;
+        frontend::describe_statement(&mut out, "")?;
+        self.parse = Some(out.pending().into());
+        Ok(self)
     }
 
     /// How much memory it takes.
     pub fn size(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.parse.as_ref().map_or(0, |parse| parse.len())
     }
 }
 
@@ -189,6 +207,14 @@ impl<'a> Unit<'a> {
         template: &BindTemplate,
         encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
     ) -> Result<()> {
+        let mut awaits = Stages::NONE.with(Stage::Bind).with(Stage::Execute);
+        if let Some(parse) = &template.parse {
+            self.out.put_slice(parse);
+            awaits = awaits
+                .with(Stage::Parse)
+                .with(Stage::Parameters)
+                .with(Stage::Fields);
+        }
         let start = self.out.mark();
         self.out.put_slice(&template.bytes[..template.values]);
         encode(self.out)?;
@@ -201,11 +227,7 @@ impl<'a> Unit<'a> {
             .patch_message_length(start)
             .map_err(|error| too_long(error.length))?;
         self.out.put_slice(&template.bytes[template.bind_end..]);
-        self.push(
-            Role::Statement,
-            statement,
-            Stages::NONE.with(Stage::Bind).with(Stage::Execute),
-        );
+        self.push(Role::Statement, statement, awaits);
         Ok(())
     }
 

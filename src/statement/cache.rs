@@ -210,7 +210,8 @@ impl<S: BuildHasher> StatementCache<S> {
         self.closing.append(&mut self.unsettled);
         self.evicted.retain(|prepared| {
             let unused = is_unused(prepared);
-            if unused {
+            // The unnamed one goes by itself.
+            if unused && !prepared.name().is_empty() {
                 self.closing.push(prepared.name().into());
             }
             !unused
@@ -374,7 +375,7 @@ mod tests {
 
     fn prepared(name: &str) -> Arc<Prepared> {
         let description = Description::new(Vec::new(), Columns::new(Vec::new()));
-        Arc::new(Prepared::new(name, "", &[], description).unwrap())
+        Arc::new(Prepared::new(name, "", &[], description, false).unwrap())
     }
 
     fn name_of<S: BuildHasher>(cache: &mut StatementCache<S>, sql: &str) -> Option<String> {

@@ -66,6 +66,9 @@ impl Description {
 }
 
 impl Prepared {
+    /// Where a pooler of transactions stands before the server, each execution parses the
+    /// statement anew.
+    ///
     /// # Errors
     ///
     /// If there are more parameters than the protocol can count.
@@ -74,15 +77,30 @@ impl Prepared {
         sql: &str,
         declared: &[DeclaredType],
         description: Description,
+        is_pooled: bool,
     ) -> Result<Self> {
         let formats = parameter_formats(declared);
         let results = description.result_formats();
-        let template = BindTemplate::new(
+        let mut template = BindTemplate::new(
             name,
             formats.iter().copied(),
             description.parameters.len(),
             results.iter().copied(),
         )?;
+        if is_pooled {
+            // A value goes in the form of the type that was described, and no other may be
+            // inferred for it elsewhere; text is read as whatever type it is.
+            let oids: Vec<u32> = declared
+                .iter()
+                .zip(&description.parameters)
+                .map(|(declared, described)| match declared {
+                    DeclaredType::Oid(oid) => *oid,
+                    DeclaredType::Text => 0,
+                    DeclaredType::Described => described.oid(),
+                })
+                .collect();
+            template = template.with_parse(sql, &oids)?;
+        }
         Ok(Self {
             name: name.into(),
             description,

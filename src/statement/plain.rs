@@ -372,7 +372,7 @@ fn is_one_of(word: &str, list: &[&str]) -> bool {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'q> {
+pub(super) enum Token<'q> {
     Word(&'q str),
     /// A quoted identifier.
     Quoted,
@@ -386,12 +386,12 @@ enum Token<'q> {
 }
 
 /// The tokens of a text (manual, "Lexical Structure"), as far as they matter here.
-struct Tokens<'q> {
-    rest: &'q str,
+pub(super) struct Tokens<'q> {
+    pub(super) rest: &'q str,
 }
 
 impl<'q> Tokens<'q> {
-    fn next(&mut self) -> Token<'q> {
+    pub(super) fn next(&mut self) -> Token<'q> {
         loop {
             self.rest = self
                 .rest

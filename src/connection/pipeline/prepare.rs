@@ -59,6 +59,10 @@ impl Connection {
         for statement in &mut missing {
             // Each has a name, even one that won't be kept: the next Parse would replace it.
             statement.name = self.statement_name_in_pipeline(statement.sql);
+            self.check_session_command(statement.sql).map_err(|error| {
+                let index = statement.indices.first().copied();
+                PipelineError::new(index, error.with_sql(statement.sql))
+            })?;
         }
         match fate {
             Fate::Shared => self.start_unit(|unit| {

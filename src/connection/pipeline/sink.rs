@@ -7,7 +7,7 @@ use super::tuple::Slots;
 use crate::connection::sinks::Reply;
 use crate::error::ServerError;
 use crate::protocol::{At, Part, RowBytes, Sink};
-use crate::wire::backend::CommandComplete;
+use crate::wire::backend::{CommandComplete, RowDescription};
 
 /// Hears the replies of all statements of a pipeline.
 pub(super) struct PipelineSink<'a, S> {
@@ -36,6 +36,18 @@ impl<'a, S: Slots> PipelineSink<'a, S> {
 
 impl<S: Slots> Sink for PipelineSink<'_, S> {
     const SHARES_ROWS: bool = S::SHARES_ROWS;
+
+    fn on_row_description(&mut self, at: At, fields: Option<RowDescription<'_>>) {
+        let Part::Statement(index) = at.part else {
+            return;
+        };
+        if let Some(state) = self.slots.state(index) {
+            if let Some(prepared) = &state.prepared {
+                let expected = prepared.description().columns();
+                state.reply.compare(expected, fields);
+            }
+        }
+    }
 
     #[inline]
     fn on_bind_complete(&mut self, at: At) {
