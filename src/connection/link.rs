@@ -99,8 +99,15 @@ impl Link {
                 session: &mut self.session,
                 sink,
             };
+            let was_owed = self.core.flights() > 0;
             let progress = match self.core.handle_input(&mut self.input, &mut observed) {
                 Ok(progress) => progress,
+                // All has come that was owed, and behind it what breaks the dialogue: a FATAL
+                // error, for example. It befalls the next operation, not this one.
+                Err(error) if was_owed && self.core.flights() == 0 => {
+                    self.close(error);
+                    return Poll::Ready(Ok(Progress::Idle));
+                }
                 Err(error) => return Poll::Ready(Err(self.close(error))),
             };
             match self.core.start_refusal(&mut self.output) {

@@ -56,8 +56,8 @@ impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
     ) -> Result<Self> {
         let mut batch = Batch::new();
         match begin(connection, sql, params, &mut batch, limit).await {
-            Ok((columns, reply)) => Ok(Self {
-                is_over: connection.link.is_quiet() || reply.failure.is_some(),
+            Ok((columns, reply, is_over)) => Ok(Self {
+                is_over: is_over || reply.failure.is_some(),
                 connection,
                 sql: sql.into(),
                 columns,
@@ -157,14 +157,15 @@ impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
 }
 
 /// Sends the query and waits until the server has taken it, which it tells with the first
-/// rows: up to there a statement that has become stale can be prepared anew.
+/// rows: up to there a statement that has become stale can be prepared anew. Returns whether
+/// all has come, too.
 async fn begin<T: for<'r> FromRow<'r>, P: Params>(
     connection: &mut Connection,
     sql: &str,
     params: &P,
     batch: &mut Batch<T>,
     limit: Limit,
-) -> Result<(Columns, Reply)> {
+) -> Result<(Columns, Reply, bool)> {
     connection.begin_operation(Some(sql), limit).await?;
     let mut retried = false;
     loop {
@@ -188,7 +189,8 @@ async fn begin<T: for<'r> FromRow<'r>, P: Params>(
             continue;
         }
         let reply = if reply.bound { reply } else { reply.check()? };
-        return Ok((prepared.description().columns().clone(), reply));
+        let columns = prepared.description().columns().clone();
+        return Ok((columns, reply, progress == Progress::Idle));
     }
 }
 
