@@ -74,4 +74,5 @@ pub use self::error::{Error, ErrorKind, Result, SqlState};
 pub use self::params::Params;
 pub use self::pool::{Pool, PoolConnection};
 pub use self::row::{FromRow, Row, RowRef};
+pub use self::statement::{quote_identifier, quote_literal};
 pub use self::types::Type;

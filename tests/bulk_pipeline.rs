@@ -395,7 +395,7 @@ async fn a_warm_pipeline_takes_one_flight_and_a_cold_one_two() {
             .pipeline_each((one::<i32>("select 4", ()), one::<i64>("select 5::int8", ())))
             .await
             .unwrap();
-        (a.unwrap(), b.unwrap());
+        assert_eq!((a.unwrap(), b.unwrap()), (4, 5));
         assert_eq!(turns(&link.recorded()) - before, expected);
     }
 }

@@ -47,6 +47,7 @@ pub use self::ext::serde_json_1::Json;
 pub use self::json::RawJson;
 pub use self::raw::RawValue;
 pub use self::reader::Reader;
+pub(crate) use self::text::is_text_in_binary;
 pub use self::uuid::{ParseUuidError, Uuid};
 pub use self::writer::ParamWriter;
 

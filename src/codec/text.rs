@@ -56,6 +56,11 @@ impl TextForm {
     }
 }
 
+/// Whether the binary form of `ty`, which is no domain, is its text.
+pub(crate) fn is_text_in_binary(ty: &Type) -> bool {
+    TextForm::of(ty) == TextForm::Plain
+}
+
 /// Sent in text form, so that the server infers the type: a string can be a `uuid`, an
 /// `inet`, a label of an enum. Inside of another value it can be only what is text there.
 impl Encode for str {

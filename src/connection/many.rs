@@ -204,9 +204,7 @@ impl Connection {
             self.undo.push("rollback".into());
         }
         drop(first);
-        let mut index = 0;
-        for item in items {
-            index += 1;
+        for (index, item) in (1..).zip(items) {
             let link = &mut *self.link;
             let mut unit = link
                 .core

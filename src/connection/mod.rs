@@ -3,6 +3,7 @@
 mod cancel;
 mod catalog;
 mod connect;
+mod copy;
 mod endpoint;
 mod execute;
 mod hosts;
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use self::cancel::CancelToken;
+pub use self::copy::{CopyIn, CopyInRows, CopyOut, CopyOutRows, TableName};
 pub use self::retry::{Attempt, Attempts, RetryPolicy};
 pub use self::session::Notification;
 pub use self::stream::RowStream;

@@ -19,6 +19,11 @@ pub(crate) fn rolls_back(sql: &str) -> bool {
         .any(|keyword| word.eq_ignore_ascii_case(keyword))
 }
 
+/// Whether the statement is a COPY.
+pub(crate) fn is_copy(sql: &str) -> bool {
+    first_keyword(sql).eq_ignore_ascii_case("copy")
+}
+
 /// The first word, behind white space and comments.
 fn first_keyword(sql: &str) -> &str {
     let mut rest = sql;

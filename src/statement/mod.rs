@@ -5,11 +5,13 @@ mod cache;
 mod description;
 mod lexer;
 mod plain;
+mod quote;
 mod session_command;
 
 pub(crate) use self::cache::StatementCache;
 pub(crate) use self::description::Description;
 pub(crate) use self::description::{Prepared, declared_oids, parameter_formats};
-pub(crate) use self::lexer::{ends_transaction, rolls_back};
+pub(crate) use self::lexer::{ends_transaction, is_copy, rolls_back};
 pub(crate) use self::plain::is_plain;
+pub use self::quote::{quote_identifier, quote_literal};
 pub(crate) use self::session_command::session_command;

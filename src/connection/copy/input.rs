@@ -1,0 +1,378 @@
+//! [`CopyIn`]: bytes for COPY FROM STDIN.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::task::Poll;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::{check_is_copy, wrong_direction};
+use crate::connection::Connection;
+use crate::connection::execute::End;
+use crate::connection::link::Until;
+use crate::connection::sinks::{Nothing, Reply};
+use crate::error::{Error, Result, ServerError, SqlState};
+use crate::protocol::{At, CopyInReply, Progress, RowBytes, Sink};
+use crate::statement::is_plain;
+use crate::wire::backend::{CommandComplete, CopyResponse};
+use crate::wire::frontend;
+
+/// How much is taken ahead of the socket before it is waited for, in bytes.
+const FLUSH_AT: usize = 128 * 1024;
+
+/// How much may still be unwritten when more is taken, in bytes.
+const FLUSHED_TO: usize = 32 * 1024;
+
+/// The largest CopyData that is written, in bytes.
+const PIECE: usize = 128 * 1024;
+
+/// The data of a COPY FROM STDIN, made by [`Connection::copy_in`].
+///
+/// What is sent takes effect with [`finish`](Self::finish), all or nothing. Dropped before,
+/// the COPY fails on the server and nothing of it stays; the connection is usable.
+///
+/// # Example
+///
+/// ```no_run
+/// # async fn example(connection: &mut kornak::Connection) -> kornak::Result<()> {
+/// let mut copy = connection.copy_in("copy users (id, name) from stdin (format csv)").await?;
+/// copy.send(b"1,Ada\n").await?;
+/// copy.send(b"2,Grace\n").await?;
+/// assert_eq!(copy.finish().await?, 2);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a COPY that is dropped without `finish` is aborted"]
+pub struct CopyIn<'c> {
+    connection: &'c mut Connection,
+    sink: InputSink,
+    bytes: u64,
+    /// A large piece of data was taken in part.
+    is_torn: bool,
+    is_over: bool,
+}
+
+impl Connection {
+    /// Starts a `COPY … FROM STDIN` of any format, and returns when the server is ready for
+    /// its data.
+    ///
+    /// Each call on the result has the connection's default timeout of its own.
+    ///
+    /// # Errors
+    ///
+    /// The server's error; a statement that isn't COPY FROM STDIN; the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: the COPY is then aborted by the next operation.
+    pub async fn copy_in(&mut self, sql: &str) -> Result<CopyIn<'_>> {
+        check_is_copy(sql)?;
+        let started = CopyIn::start(self, sql, is_plain(sql)).await;
+        started.map_err(|error| error.with_sql(sql))
+    }
+}
+
+impl<'c> CopyIn<'c> {
+    pub(super) async fn start(
+        connection: &'c mut Connection,
+        sql: &str,
+        is_plain: bool,
+    ) -> Result<Self> {
+        let limit = connection.default_limit();
+        connection.begin_operation(Some(sql), limit).await?;
+        connection.start_unit_with(|unit| unit.execute_unprepared(0, sql), End::Copy)?;
+        connection.hygiene.note(is_plain);
+        let mut sink = InputSink::default();
+        let link = &mut *connection.link;
+        let progress = poll_fn(|cx| match link.poll_exchange(cx, &mut sink, Until::Idle) {
+            // An error, or the end of another statement: nothing follows by itself.
+            Poll::Pending if sink.is_settled() => Poll::Ready(Ok(Progress::Paused)),
+            polled => polled,
+        });
+        progress.await?;
+        let mut this = Self {
+            connection,
+            sink,
+            bytes: 0,
+            is_torn: false,
+            is_over: false,
+        };
+        if this.connection.link.core.is_copying_in() {
+            return Ok(this);
+        }
+        Err(this.end_failed().await)
+    }
+
+    /// Takes `data`, wherever rows begin and end in it. It is written when enough has come
+    /// together; waits where the server doesn't keep up.
+    ///
+    /// # Errors
+    ///
+    /// The server's error, which may be about data sent earlier; the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Up to 128 KiB are taken as a whole or, if the future is dropped, not at all. Of more a
+    /// part may have been taken; the COPY can then only be aborted.
+    pub async fn send(&mut self, data: &[u8]) -> Result<()> {
+        self.begin_call()?;
+        self.is_torn = data.len() > PIECE;
+        for piece in data.chunks(PIECE) {
+            if self.must_flush() {
+                self.flush_to(FLUSHED_TO).await?;
+            }
+            frontend::copy_data(&mut self.connection.link.output, piece)?;
+            self.bytes += piece.len() as u64;
+        }
+        self.is_torn = false;
+        Ok(())
+    }
+
+    /// Takes all that `reader` has, and returns how many bytes that were.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); and the reader's own, after which the COPY should be dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was read may be lost; drop the COPY then.
+    pub async fn send_from(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> Result<u64> {
+        let mut buffer = Vec::with_capacity(PIECE);
+        let mut total = 0;
+        loop {
+            buffer.clear();
+            let mut limited = (&mut *reader).take(PIECE as u64);
+            let count = limited.read_buf(&mut buffer).await.map_err(|error| {
+                Error::new(
+                    crate::ErrorKind::Usage,
+                    "the reader of the COPY's data failed",
+                )
+                .with_source(error)
+            })?;
+            if count == 0 {
+                return Ok(total);
+            }
+            total += count as u64;
+            self.send(&buffer).await?;
+        }
+    }
+
+    /// Writes all that was taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped.
+    pub async fn flush(&mut self) -> Result<()> {
+        self.begin_call()?;
+        self.flush_to(0).await
+    }
+
+    /// Ends the data and waits until the server has stored it. Returns the number of rows.
+    ///
+    /// # Errors
+    ///
+    /// The server's error: then nothing of it stays; the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, whether the COPY took effect is unknown.
+    pub async fn finish(mut self) -> Result<u64> {
+        self.begin_call()?;
+        if self.connection.link.core.has_open_failed() {
+            return Err(self.end_failed().await);
+        }
+        let link = &mut *self.connection.link;
+        link.core.start_copy_done(&mut link.output)?;
+        Ok(self.end().await?.check()?.rows)
+    }
+
+    /// Gives it up: the server's log says why.
+    ///
+    /// # Errors
+    ///
+    /// If the reason contains NUL; the deadline; the connection is lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: it is given up all the same.
+    pub async fn abort(mut self, reason: &str) -> Result<()> {
+        self.set_limit();
+        let link = &mut *self.connection.link;
+        link.core.start_copy_fail(&mut link.output, reason)?;
+        match self.end().await?.check() {
+            Ok(_) => Ok(()),
+            // What CopyFail makes of the COPY (CopyGetData in the server's copyfromparse.c).
+            Err(error) if error.sqlstate() == Some(SqlState::QUERY_CANCELED) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many bytes were taken so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether the socket should be waited for before more is taken.
+    #[inline]
+    pub(super) fn must_flush(&self) -> bool {
+        self.connection.link.output.len() >= FLUSH_AT
+    }
+
+    pub(super) async fn make_room(&mut self) -> Result<()> {
+        self.begin_call()?;
+        self.flush_to(FLUSHED_TO).await
+    }
+
+    /// Takes `data` at once, without a wait.
+    #[inline]
+    pub(super) fn take(&mut self, data: &[u8]) -> Result<()> {
+        self.bytes += data.len() as u64;
+        frontend::copy_data(&mut self.connection.link.output, data)
+    }
+
+    fn set_limit(&mut self) {
+        let limit = self.connection.default_limit();
+        self.connection.link.set_limit(limit);
+    }
+
+    fn begin_call(&mut self) -> Result<()> {
+        self.set_limit();
+        if self.is_over {
+            return Err(Error::usage("the COPY is over"));
+        }
+        if self.is_torn {
+            return Err(Error::usage(
+                "a part of the data was taken when its future was dropped: the COPY can only be aborted",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn flush_to(&mut self, left: usize) -> Result<()> {
+        let Self {
+            connection, sink, ..
+        } = self;
+        let link = &mut *connection.link;
+        poll_fn(|cx| link.poll_exchange(cx, sink, Until::Written(left))).await?;
+        if connection.link.core.has_open_failed() {
+            return Err(self.end_failed().await);
+        }
+        Ok(())
+    }
+
+    /// The COPY has failed, or never was one: the flight is brought to its end.
+    #[cold]
+    async fn end_failed(&mut self) -> Error {
+        let link = &mut *self.connection.link;
+        if let Err(error) = link.core.abandon(&mut link.output) {
+            return error;
+        }
+        if self.sink.is_output {
+            // Its data may go on for long.
+            self.is_over = true;
+            return match Box::pin(self.connection.recover()).await {
+                Ok(()) => wrong_direction("COPY FROM STDIN"),
+                Err(error) => error,
+            };
+        }
+        match poll_fn(|cx| link.poll_exchange(cx, &mut Nothing, Until::Idle)).await {
+            Ok(progress) => {
+                self.is_over = true;
+                let reply = std::mem::take(&mut self.sink.reply);
+                let ended = self.connection.end_exchange(progress, reply);
+                match ended.and_then(Reply::check) {
+                    Ok(_) => wrong_direction("COPY FROM STDIN"),
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// The data is over: waits for the server's answer.
+    async fn end(&mut self) -> Result<Reply> {
+        let Self {
+            connection, sink, ..
+        } = self;
+        let link = &mut *connection.link;
+        let progress = poll_fn(|cx| link.poll_exchange(cx, sink, Until::Idle)).await?;
+        self.is_over = true;
+        let reply = std::mem::take(&mut self.sink.reply);
+        self.connection.end_exchange(progress, reply)
+    }
+}
+
+impl Drop for CopyIn<'_> {
+    fn drop(&mut self) {
+        if self.is_over || self.connection.link.is_closed() {
+            return;
+        }
+        let link = &mut *self.connection.link;
+        // Should it not fit, the next operation does the same.
+        if link.core.abandon(&mut link.output).is_ok() {
+            link.try_write();
+        }
+    }
+}
+
+impl fmt::Debug for CopyIn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CopyIn")
+            .field("bytes", &self.bytes)
+            .field("is_over", &self.is_over)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Hears the server's side of a COPY FROM STDIN.
+#[derive(Default)]
+struct InputSink {
+    reply: Reply,
+    is_complete: bool,
+    /// It is a COPY TO STDOUT.
+    is_output: bool,
+}
+
+impl InputSink {
+    /// Whether no data is wanted, nor ever will be.
+    fn is_settled(&self) -> bool {
+        self.reply.error.is_some() || self.is_complete || self.is_output
+    }
+}
+
+impl Sink for InputSink {
+    fn on_row(&mut self, _: At, _: RowBytes<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn on_complete(&mut self, _: At, command: CommandComplete<'_>) {
+        self.reply.complete(command);
+        self.is_complete = true;
+    }
+
+    fn on_empty_query(&mut self, _: At) {
+        self.is_complete = true;
+    }
+
+    fn on_error(&mut self, at: At, error: ServerError) {
+        self.reply.fail(at.part, error);
+    }
+
+    fn on_copy_in(&mut self, _: At, _: CopyResponse<'_>) -> CopyInReply {
+        CopyInReply::Accept
+    }
+
+    fn on_copy_out(&mut self, _: At, _: CopyResponse<'_>) {
+        self.is_output = true;
+    }
+
+    fn on_copy_data(&mut self, _: At, _: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
