@@ -85,11 +85,11 @@ fn read_routed<'r, T: FromColumns<'r>>(sources: &[u16], cursor: RowCursor<'r>) -
     T::read_columns(&mut Route::new(sources, cursor)?)
 }
 
-/// [`RowCursor::finish`].
+/// Checks that the row ends where its columns end.
 ///
 /// # Errors
 ///
-/// As there.
+/// If it doesn't.
 #[inline(always)]
 pub fn finish_row(cursor: RowCursor<'_>) -> Result<()> {
     cursor.finish()
