@@ -22,17 +22,11 @@ pub struct CompositeFields<'t> {
 #[derive(Debug)]
 pub struct CompositeReader<'r, 't> {
     fields: &'t [Field],
+    /// Stands before the first field.
     start: Reader<'r>,
-    here: Place<'r>,
-    /// As far as `here` has ever been.
-    furthest: Place<'r>,
-}
-
-/// A field, and the bytes from it on.
-#[derive(Clone, Copy, Debug)]
-struct Place<'r> {
-    index: usize,
+    /// Stands before the field at `index`.
     reader: Reader<'r>,
+    index: usize,
 }
 
 impl<'t> CompositeFields<'t> {
@@ -93,12 +87,11 @@ impl<'r, 't> CompositeReader<'r, 't> {
         if count != fields.len() {
             return Err(wrong_count::<T>(value, count, fields.len()));
         }
-        let start = Place { index: 0, reader };
         Ok(Self {
             fields,
             start: reader,
-            here: start,
-            furthest: start,
+            reader,
+            index: 0,
         })
     }
 
@@ -132,26 +125,23 @@ impl<'r, 't> CompositeReader<'r, 't> {
         }
     }
 
-    /// Checks what was not read, and that nothing follows the last field.
+    /// Checks what comes behind the field that was read last, up to the end of the value.
     ///
     /// # Errors
     ///
     /// If the value is malformed.
     #[inline]
     pub fn finish(mut self) -> Result<(), DecodeError> {
-        if self.furthest.index > self.here.index {
-            self.here = self.furthest;
-        }
-        while let Some(field) = self.fields.get(self.here.index) {
+        while let Some(field) = self.fields.get(self.index) {
             self.take(field)?;
         }
-        self.here.reader.finish()
+        self.reader.finish()
     }
 
     /// Goes to the field `name`, if there is one.
     #[inline(always)]
     fn find(&mut self, name: &str) -> Result<Option<&'t Field>, DecodeError> {
-        match self.fields.get(self.here.index) {
+        match self.fields.get(self.index) {
             Some(field) if *field.name == *name => Ok(Some(field)),
             _ => self.seek(name),
         }
@@ -163,17 +153,12 @@ impl<'r, 't> CompositeReader<'r, 't> {
         let Some(index) = self.fields.iter().position(named) else {
             return Ok(None);
         };
-        if index < self.here.index {
-            if self.furthest.index < self.here.index {
-                self.furthest = self.here;
-            }
-            self.here = Place {
-                index: 0,
-                reader: self.start,
-            };
+        if index < self.index {
+            self.reader = self.start;
+            self.index = 0;
         }
-        while self.here.index < index {
-            self.take(&self.fields[self.here.index])?;
+        while self.index < index {
+            self.take(&self.fields[self.index])?;
         }
         Ok(self.fields.get(index))
     }
@@ -187,12 +172,12 @@ impl<'r, 't> CompositeReader<'r, 't> {
     /// The bytes of `field`, which is the next one.
     #[inline(always)]
     fn take(&mut self, field: &Field) -> Result<Option<&'r [u8]>, DecodeError> {
-        let oid = self.here.reader.u32()?;
+        let oid = self.reader.u32()?;
         if oid != field.ty.oid() {
             return Err(wrong_field(field, oid));
         }
-        self.here.index += 1;
-        self.here.reader.value()
+        self.index += 1;
+        self.reader.value()
     }
 }
 
