@@ -421,3 +421,17 @@ async fn rows_are_read_in_place_with_all_that_is_in_them() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_type_without_a_derive_is_told_of_it() {
+    let mut db = connect(CREATE_PERSON).await;
+    check_error(
+        db.fetch_one::<String>("select row(null, null, null)::address", ())
+            .await,
+        ".address is a struct that derives kornak::Encode and kornak::Decode",
+    );
+    check_error(
+        db.fetch_one::<i32>("select 'happy'::mood", ()).await,
+        ".mood is String, or an enum that derives kornak::Encode and kornak::Decode",
+    );
+}

@@ -91,7 +91,8 @@ pub fn type_hint(ty: &Type) -> &'static str {
             "kornak::RawJson<String>, or kornak::Json<T> with the feature with-serde_json-1"
         }
         _ => match ty.kind() {
-            Kind::Enum(_) => "String",
+            Kind::Enum(_) => "String, or an enum that derives kornak::Encode and kornak::Decode",
+            Kind::Composite(_) => "a struct that derives kornak::Encode and kornak::Decode",
             Kind::Array(element) => array_hint(element),
             _ => "String, with the column cast to text",
         },

@@ -102,7 +102,8 @@ pub enum IsNull {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a parameter",
     note = "numbers, strings, `Vec`s and `Option`s of them and many more implement `Encode`; \
-            types of other crates need a feature such as `with-uuid-1`"
+            types of other crates need a feature such as `with-uuid-1`",
+    note = "derive `kornak::Encode` for enums, composites and newtypes of your own"
 )]
 pub trait Encode {
     /// How the parameter's type reaches the server. `Option<T>` has that of `T`, so that a
@@ -193,7 +194,8 @@ impl<T: Encode + ?Sized> DynEncode for T {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be read from a column",
     note = "numbers, strings, `Vec`s and `Option`s of them and many more implement `Decode`; \
-            types of other crates need a feature such as `with-uuid-1`"
+            types of other crates need a feature such as `with-uuid-1`",
+    note = "derive `kornak::Decode` for enums, composites and newtypes of your own"
 )]
 pub trait Decode<'r>: Sized {
     /// Whether values of type `ty`, in binary form, can be read into `Self`. Asked once for
