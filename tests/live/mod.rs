@@ -9,6 +9,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use kornak::config::IntoConfig;
 use kornak::{Config, Connection};
 
 use crate::support::address::{Address, Target};
-use crate::support::deadline::{GENEROUS, within};
+use crate::support::deadline::{GENEROUS, blocking, within};
 use crate::support::raw::{RawClient, unique};
 use crate::support::server;
 
@@ -77,14 +78,20 @@ pub fn check_token(connection: &mut Connection) -> impl Future<Output = ()> {
             }
         }
         let process = connection.process_id();
-        let observed = tokio::task::spawn_blocking(move || {
-            RawClient::of_tests().column(&format!(
-                "select state from pg_stat_activity where pid = {process}"
-            ))
-        });
-        let states = observed.await.expect("the observer does not panic");
+        let states = blocking(move || observe_states(process)).await;
         assert_eq!(states, ["idle"], "{place}: a transaction is open");
     }
+}
+
+/// The state of the session that this process serves, asked by one session for all tests of
+/// a binary.
+fn observe_states(process: i32) -> Vec<String> {
+    static OBSERVER: Mutex<Option<RawClient>> = Mutex::new(None);
+    let mut observer = OBSERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let sql = format!("select state from pg_stat_activity where pid = {process}");
+    observer
+        .get_or_insert_with(RawClient::of_tests)
+        .column(&sql)
 }
 
 /// Whether the connection is in step, or closed.
