@@ -64,7 +64,9 @@ pub use kornak_derive::{Decode, Encode, FromRow, Params};
 
 #[cfg(feature = "with-serde_json-1")]
 pub use self::codec::Json;
-pub use self::codec::{Date, Decode, Encode, RawJson, Time, Timestamp, TimestampTz, Uuid};
+pub use self::codec::{
+    Date, Decode, Encode, Interval, Numeric, RawJson, Time, TimeTz, Timestamp, TimestampTz, Uuid,
+};
 pub use self::config::Config;
 pub use self::connection::pipeline::{PipelineError, all, exec, one, optional};
 pub use self::connection::{

@@ -8,6 +8,7 @@
 //! server's send and receive functions (`src/backend/utils/adt/` in its sources).
 
 mod array;
+mod bits;
 mod boolean;
 mod bytea;
 mod check;
@@ -18,8 +19,12 @@ mod ext;
 mod float;
 mod integer;
 mod json;
+mod money;
+mod network;
+mod numeric;
 mod raw;
 mod reader;
+mod system;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -32,6 +37,7 @@ use crate::error::{DecodeError, EncodeError};
 use crate::types::{Format, Type};
 
 pub use self::array::{ArrayElements, ArrayWriter, MAX_DIMENSIONS};
+pub use self::bits::{BitString, ParseBitStringError};
 pub use self::check::{
     missing_binary_form, out_of_range, rust_name, type_hint, wrong_decode_type, wrong_encode_type,
 };
@@ -41,12 +47,18 @@ pub use self::composite::{
 };
 #[doc(hidden)]
 pub use self::custom::{TypeName, check_enum, encode_label, unknown_label};
-pub use self::datetime::{Date, ParseDateTimeError, Time, Timestamp, TimestampTz};
+pub use self::datetime::{
+    Date, Interval, ParseDateTimeError, Time, TimeTz, Timestamp, TimestampTz,
+};
 #[cfg(feature = "with-serde_json-1")]
 pub use self::ext::serde_json_1::Json;
 pub use self::json::RawJson;
+pub use self::money::Money;
+pub use self::network::{Cidr, Inet, MacAddr, MacAddr8, ParseNetworkError};
+pub use self::numeric::{Numeric, ParseNumericError};
 pub use self::raw::RawValue;
 pub use self::reader::Reader;
+pub use self::system::{Lsn, ParseLsnError, Snapshot, Tid};
 pub(crate) use self::text::is_text_in_binary;
 pub use self::uuid::{ParseUuidError, Uuid};
 pub use self::writer::ParamWriter;

@@ -1,6 +1,6 @@
 //! [`ParamWriter`]: where encoders append.
 
-use super::{Encode, encode_value};
+use super::{Encode, encode_value, out_of_range};
 use crate::buffer::{LengthMark, Mark, WriteBuffer};
 use crate::error::EncodeError;
 use crate::types::{Format, Type};
@@ -64,6 +64,21 @@ impl<'a> ParamWriter<'a> {
     #[inline]
     pub fn reserve(&mut self, additional: usize) {
         self.buffer.reserve(additional);
+    }
+
+    /// Appends how many parts follow, for the Rust type `T`.
+    pub(super) fn put_count<T: ?Sized>(
+        &mut self,
+        count: usize,
+        ty: &Type,
+    ) -> Result<(), EncodeError> {
+        match i32::try_from(count) {
+            Ok(count) => {
+                self.put_i32(count);
+                Ok(())
+            }
+            Err(_) => Err(out_of_range::<T>(ty, format_args!("a count of {count}"))),
+        }
     }
 
     /// The end of what is written so far.

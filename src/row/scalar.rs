@@ -5,7 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::from_row::Scalar;
-use crate::codec::{Date, RawJson, Time, Timestamp, TimestampTz, Uuid};
+use crate::codec::{
+    BitString, Cidr, Date, Inet, Interval, Lsn, MacAddr, MacAddr8, Money, Numeric, RawJson,
+    Snapshot, Tid, Time, TimeTz, Timestamp, TimestampTz, Uuid,
+};
 
 macro_rules! scalars {
     ($($type:ty),* $(,)?) => {
@@ -14,10 +17,12 @@ macro_rules! scalars {
 }
 
 scalars! {
-    bool, i8, i16, i32, i64, u32, f32, f64,
+    bool, i8, i16, i32, i64, u32, u64, f32, f64, Numeric, Money,
     String, str, Vec<u8>, [u8],
     std::time::SystemTime, Date, Time, Timestamp, TimestampTz,
-    Uuid,
+    TimeTz, Interval, Uuid, BitString,
+    Inet, Cidr, MacAddr, MacAddr8, std::net::IpAddr, std::net::Ipv4Addr, std::net::Ipv6Addr,
+    Lsn, Tid, Snapshot,
 }
 
 impl<S> Scalar for RawJson<S> {}

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{Date, Time, Timestamp, TimestampTz};
+use super::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
 use crate::codec::{ArrayElements, Decode, Encode, IsNull, ParamWriter, RawValue};
 use crate::codec::{array, out_of_range, rust_name, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
@@ -84,6 +84,67 @@ impl<'r> Decode<'r> for Time {
             Some(time) => Ok(time),
             None => Err(value.error::<Self>("it is not between 00:00:00 and 24:00:00")),
         }
+    }
+}
+
+impl Encode for TimeTz {
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        if ty.oid() != oid::TIMETZ {
+            return Err(wrong_encode_type::<Self>(ty));
+        }
+        out.put_i64(self.time().microseconds());
+        // The server counts west of Greenwich.
+        out.put_i32(-self.offset_seconds());
+        Ok(IsNull::No)
+    }
+}
+
+impl<'r> Decode<'r> for TimeTz {
+    fn accepts(ty: &Type) -> bool {
+        ty.oid() == oid::TIMETZ
+    }
+
+    fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+        let bytes = value.fixed::<Self, 12>()?;
+        let mut time = [0; 8];
+        let mut offset = [0; 4];
+        time.copy_from_slice(&bytes[..8]);
+        offset.copy_from_slice(&bytes[8..]);
+        let Some(time) = Time::from_microseconds(i64::from_be_bytes(time)) else {
+            return Err(value.error::<Self>("it is not between 00:00:00 and 24:00:00"));
+        };
+        i32::from_be_bytes(offset)
+            .checked_neg()
+            .and_then(|offset| Self::new(time, offset))
+            .ok_or_else(|| value.error::<Self>("its offset is not within 16 hours"))
+    }
+}
+
+impl Encode for Interval {
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        if ty.oid() != oid::INTERVAL {
+            return Err(wrong_encode_type::<Self>(ty));
+        }
+        out.put_i64(self.microseconds());
+        out.put_i32(self.days());
+        out.put_i32(self.months());
+        Ok(IsNull::No)
+    }
+}
+
+impl<'r> Decode<'r> for Interval {
+    fn accepts(ty: &Type) -> bool {
+        ty.oid() == oid::INTERVAL
+    }
+
+    fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+        let bytes = value.fixed::<Self, 16>()?;
+        let number = u128::from_be_bytes(bytes);
+        Ok(Self::new(
+            number as i32,
+            (number >> 32) as i32,
+            (number >> 64) as i64,
+        ))
     }
 }
 

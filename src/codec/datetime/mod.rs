@@ -1,4 +1,4 @@
-//! `date`, `time`, `timestamp` and `timestamptz`, in types that represent everything the
+//! `date`, `time`, `timetz`, `timestamp`, `timestamptz` and `interval`, in types that represent everything the
 //! server can (`date.c` and `timestamp.c`).
 //!
 //! On the wire they are counts from 2000-01-01: days, or microseconds. The extremes of the
@@ -7,13 +7,17 @@
 mod calendar;
 mod codec;
 mod date;
+mod interval;
 mod parse;
 mod time;
+mod time_tz;
 mod timestamp;
 
 #[cfg(feature = "with-chrono-0_4")]
 pub(super) use self::codec::out_of_reach;
 pub use self::date::Date;
+pub use self::interval::Interval;
 pub use self::parse::ParseDateTimeError;
 pub use self::time::Time;
+pub use self::time_tz::TimeTz;
 pub use self::timestamp::{Timestamp, TimestampTz};

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,10 @@ use std::time::SystemTime;
 
 use super::{Encode, accepts, decode_value, encode_value};
 use crate::buffer::WriteBuffer;
-use crate::codec::{Date, RawJson, Time, Timestamp, TimestampTz, Uuid};
+use crate::codec::{
+    BitString, Cidr, Date, Inet, Interval, Lsn, MacAddr, MacAddr8, Money, Numeric, RawJson,
+    Snapshot, Tid, Time, TimeTz, Timestamp, TimestampTz, Uuid,
+};
 use crate::types::{Format, Kind, Type};
 
 /// A decoder without its type.
@@ -84,7 +88,24 @@ registry! {
     "Time": Time;
     "Timestamp": Timestamp;
     "TimestampTz": TimestampTz;
+    "TimeTz": TimeTz;
+    "Interval": Interval;
     "SystemTime": SystemTime;
+    "Numeric": Numeric;
+    "Money": Money;
+    "BitString": BitString;
+    "Inet": Inet;
+    "Cidr": Cidr;
+    "IpAddr": IpAddr;
+    "Ipv4Addr": Ipv4Addr;
+    "Ipv6Addr": Ipv6Addr;
+    "MacAddr": MacAddr;
+    "MacAddr8": MacAddr8;
+    "Lsn": Lsn;
+    "u64": u64;
+    "Tid": Tid;
+    "Snapshot": Snapshot;
+    "()": ();
     "Uuid": Uuid;
     "RawJson<S>": RawJson, RawJson<&str>;
     "Option<T>": Option<i32>, Option<&str>;
@@ -156,6 +177,19 @@ pub(super) fn seeds(ty: &Type) -> Vec<&'static str> {
 }
 
 const SEEDS: &[(&str, &str)] = &[
+    (
+        "numeric",
+        "000800040000000904d2162e23340d801ed204d2162e2328",
+    ),
+    ("interval", "000000036c97ca88000000030000000e"),
+    ("timetz", "0000000a8bda1c00ffffb2a8"),
+    ("varbit", "00000009ff00"),
+    ("inet", "0340001020010db80000000000080800200c417a"),
+    ("cidr", "02180104c0a80000"),
+    (
+        "pg_snapshot",
+        "00000001000000000000000a0000000000000014000000000000000e",
+    ),
     ("int4", "00000001"),
     ("text", "6e61c3af7665"),
     ("uuid", "a0eebc999c0b4ef8bb6d6bb9bd380a11"),
