@@ -1,6 +1,6 @@
 //! What the client agrees to when it logs in, against a server that says what it likes.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 
 use kornak::config::{Config, Environment};
 use kornak::{Connection, ErrorKind, SqlState};
@@ -30,7 +30,7 @@ async fn connect(url: &str, options: &str) -> kornak::Result<Connection> {
 
 /// What a client does that is asked for `request`, and how the connection ends.
 async fn answer(request: &'static str, options: &str) -> (Option<String>, kornak::Error) {
-    let (tell, told) = channel();
+    let (tell, told) = sync_channel(1);
     let mut server = ScriptedServer::start(Listen::Tcp, async move |acceptor| {
         let mut session = acceptor.accept().await?;
         session.startup().await?;

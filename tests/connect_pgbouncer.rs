@@ -163,10 +163,10 @@ async fn r45_session_mode_has_everything() {
         assert_eq!(answer, number + 1);
     }
     assert_eq!(connection.cached_statements(), 1);
-    let (notified, mut notifications) = tokio::sync::mpsc::unbounded_channel();
+    let (notified, mut notifications) = tokio::sync::mpsc::channel(8);
     connection.on_notification(move |notification| {
         // Nobody may listen any more at the end of the test.
-        let _ = notified.send(notification.payload);
+        let _ = notified.try_send(notification.payload);
     });
     let channel = unique();
     let listen = format!("listen \"{channel}\"");

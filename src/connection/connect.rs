@@ -362,3 +362,71 @@ impl fmt::Debug for Connector {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use xtask::server::{PASSWORD, Role, Server};
+
+    use super::*;
+    use crate::config::Environment;
+
+    fn scram_config() -> Config {
+        let server = Server::cluster_for_tests();
+        Config::new()
+            .host("127.0.0.1")
+            .port(server.port())
+            .user(Role::Scram.name())
+            .password(PASSWORD)
+            .dbname("kornak")
+            .environment(Environment::empty())
+    }
+
+    #[tokio::test]
+    async fn keys_are_kept_for_the_password_that_made_them() {
+        let connector = Connector::new(&scram_config());
+        let host = scram_config().resolve().unwrap().hosts()[0].to_string();
+        let user = Role::Scram.name();
+        let found = |password: &str| connector.keys.find(&host, user, &password.into()).is_some();
+        assert!(!found(PASSWORD));
+        for _ in 0..2 {
+            connector.connect(None).await.unwrap();
+            assert!(found(PASSWORD) && !found("another"));
+            assert_eq!(lock(&connector.keys.kept).len(), 1);
+        }
+        // They don't open the door for another password, which leaves them as they are.
+        let error = connector.connect(Some("another".into())).await.unwrap_err();
+        assert_eq!(error.sqlstate(), Some(SqlState::INVALID_PASSWORD));
+        assert!(found(PASSWORD));
+        assert!(!format!("{connector:?}").contains(PASSWORD));
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn s20_tls_is_set_up_once_and_anew_when_a_file_is_replaced() {
+        let root = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let parameters = rcgen::CertificateParams::new(["kornak.test".to_owned()]).unwrap();
+            parameters.self_signed(&key).unwrap().pem()
+        };
+        let name = format!("kornak-connector-{}.crt", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, root()).unwrap();
+        let config = scram_config()
+            .sslmode(config::SslMode::VerifyCa)
+            .sslrootcert(path.clone());
+        let connector = Connector::new(&config);
+        let resolved = config.resolve().unwrap();
+        let first = connector.tls_setup(&resolved).unwrap();
+        assert!(first.is_same(&connector.tls_setup(&resolved).unwrap()));
+
+        // Two certificates are longer than one.
+        std::fs::write(&path, root() + &root()).unwrap();
+        let second = connector.tls_setup(&resolved).unwrap();
+        assert!(!first.is_same(&second));
+        assert!(second.is_same(&connector.tls_setup(&resolved).unwrap()));
+
+        std::fs::remove_file(&path).unwrap();
+        let error = connector.tls_setup(&resolved).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Config);
+    }
+}

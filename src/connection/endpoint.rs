@@ -103,17 +103,16 @@ impl Endpoint {
     }
 
     /// The same endpoint, which from now on demands what `stream` has.
-    pub(super) fn settled(mut self, stream: &Stream) -> Self {
-        #[cfg(feature = "tls")]
-        if let Encryption::Offered(tls) = self.encryption {
-            self.encryption = if stream.is_tls() {
-                Encryption::Tls(tls)
-            } else {
-                Encryption::Plain
-            };
-        }
+    pub(super) fn settled(self, stream: &Stream) -> Self {
+        let encryption = match self.encryption {
+            #[cfg(feature = "tls")]
+            Encryption::Offered(tls) if stream.is_tls() => Encryption::Tls(tls),
+            #[cfg(feature = "tls")]
+            Encryption::Offered(_) => Encryption::Plain,
+            encryption => encryption,
+        };
         let _ = stream;
-        self
+        Self { encryption, ..self }
     }
 
     /// Whether nobody in between can read what is sent: a Unix socket, or TLS with a server
@@ -254,6 +253,14 @@ impl TlsSetup {
         #[cfg(not(feature = "tls"))]
         {
             self.options == *config.tls() && !has_network(config)
+        }
+    }
+
+    #[cfg(all(test, feature = "tls"))]
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (&self.connector, &other.connector) {
+            (Some(this), Some(other)) => Arc::ptr_eq(this, other),
+            _ => false,
         }
     }
 

@@ -22,7 +22,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What went wrong, and what is known of the work that was asked for.
 ///
 /// `Display` prints the message, the SQL with a caret under the place the server points
-/// at, and the hint. `{:#}` adds what may carry the application's data: DETAIL, WHERE and
+/// at, the hint, and notes of what may have to do with it. `{:#}` adds what may carry the application's data: DETAIL, WHERE and
 /// the cause.
 pub struct Error {
     inner: Box<Inner>,

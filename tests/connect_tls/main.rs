@@ -204,7 +204,7 @@ async fn s15_passwords_go_over_verified_tls_alone() {
     }
 }
 
-/// The certificate of a client, and a server that lets nobody else in.
+/// The server sees the certificate of the client.
 #[tokio::test]
 async fn a_client_shows_its_certificate() {
     let authority = Authority::new();
@@ -224,6 +224,34 @@ async fn a_client_shows_its_certificate() {
         .await
         .expect("it answers");
     assert!(name.is_some_and(|name| name.contains("kornak_scram")));
+}
+
+/// TLS without asking first (`sslnegotiation=direct`), which PostgreSQL 17 and later take.
+#[tokio::test]
+async fn direct_tls_needs_a_server_that_knows_it() {
+    use kornak::config::SslNegotiation;
+
+    let authority = Authority::new();
+    for (major, is_in) in [(15, false), (18, true)] {
+        let server = authority.cluster(major, Flaw::None);
+        let config = config(server.port())
+            .sslmode(SslMode::VerifyFull)
+            .sslrootcert(authority.root_file())
+            .sslnegotiation(SslNegotiation::Direct);
+        match connect(config).await {
+            Ok(mut connection) => {
+                assert!(is_in, "{major}");
+                assert!(is_encrypted(&mut connection).await);
+            }
+            Err(error) => {
+                assert!(!is_in, "{major}: {error}");
+                assert!(
+                    matches!(error.kind(), ErrorKind::Io | ErrorKind::Tls),
+                    "{error}"
+                );
+            }
+        }
+    }
 }
 
 #[tokio::test]

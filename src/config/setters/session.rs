@@ -105,8 +105,9 @@ impl Config {
 /// # Time
 impl Config {
     /// Sets how long connecting may take in all: every host and address, TLS and
-    /// authentication together. The default, and zero, is no limit. In text it is whole
-    /// seconds. `PGCONNECT_TIMEOUT` sets it too.
+    /// authentication together. With several hosts or addresses each has an equal share of
+    /// what is left, so that a dead one leaves time for the next. The default, and zero, is
+    /// no limit. In text it is whole seconds. `PGCONNECT_TIMEOUT` sets it too.
     ///
     /// ```
     /// use std::time::Duration;

@@ -112,6 +112,11 @@ impl Config {
     /// Sets what kind of server is wanted. The default is any. `PGTARGETSESSIONATTRS` sets
     /// it too.
     ///
+    /// Every address of every host is tried until one is of this kind. Hosts that failed, or
+    /// were of another kind, within the last ten seconds are tried after the others by a pool.
+    /// If there is none of this kind, the error is of kind
+    /// [`NoSuitableServer`](crate::ErrorKind::NoSuitableServer).
+    ///
     /// ```
     /// use kornak::config::{Config, TargetSessionAttrs};
     ///
@@ -141,6 +146,15 @@ impl Config {
 
     /// Sets what stands between this driver and PostgreSQL. The default is
     /// [`Pooler::Session`].
+    ///
+    /// Behind a pooler that lends a server for a transaction at a time, as PgBouncer does with
+    /// `pool_mode=transaction`, statements have no names and are parsed and described with each
+    /// execution, which costs no round trip. If what one returns has changed since it was first
+    /// described, that is an error once, and nothing is read. Commands that need a session of
+    /// their own (LISTEN, SET without LOCAL, PREPARE and their like) are refused, and a
+    /// [`Pool`](crate::Pool) resets nothing. What functions do can't be seen: `set_config`
+    /// without its `is_local`, advisory locks of a session and temporary tables are met by
+    /// whoever comes next.
     ///
     /// ```
     /// use kornak::config::{Config, Pooler};
