@@ -13,6 +13,7 @@ mod link;
 mod login;
 mod many;
 pub mod pipeline;
+mod portal;
 mod recover;
 mod retry;
 mod roles;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 pub use self::cancel::CancelToken;
 pub use self::copy::{CopyIn, CopyInRows, CopyOut, CopyOutRows, TableName};
+pub use self::portal::Portal;
 pub use self::retry::{Attempt, Attempts, RetryPolicy};
 pub use self::session::Notification;
 pub use self::stream::RowStream;
