@@ -13,6 +13,8 @@ pub(crate) fn is_plain(sql: &str) -> bool {
     let mut qualifier: Option<&str> = None;
     let mut is_first = true;
     let mut is_over = false;
+    let mut is_open = false;
+    let mut inserts = false;
     loop {
         let token = tokens.next();
         if is_over && token != Token::End {
@@ -26,11 +28,12 @@ pub(crate) fn is_plain(sql: &str) -> bool {
                 if is_first && !is_one_of(next, KINDS) {
                     return false;
                 }
-                // SELECT INTO makes a table.
-                if next.eq_ignore_ascii_case("into") && !word.eq_ignore_ascii_case("insert") {
+                // SELECT INTO makes a table, behind a column that is called "insert" too.
+                if next.eq_ignore_ascii_case("into") && !inserts {
                     return false;
                 }
-                is_first = false;
+                inserts = (is_first || is_open) && next.eq_ignore_ascii_case("insert");
+                (is_first, is_open) = (false, false);
                 if qualifier.is_none() {
                     before = word;
                 }
@@ -38,6 +41,7 @@ pub(crate) fn is_plain(sql: &str) -> bool {
                 continue;
             }
             Token::Quoted => {
+                (is_open, inserts) = (false, false);
                 if qualifier.is_none() {
                     before = word;
                 }
@@ -60,6 +64,8 @@ pub(crate) fn is_plain(sql: &str) -> bool {
             }
             Token::Open | Token::Dot | Token::Other => {}
         }
+        is_open = token == Token::Open;
+        inserts = false;
         (word, before, qualifier) = ("", word, None);
     }
 }
@@ -436,13 +442,17 @@ impl<'q> Tokens<'q> {
                     }
                     (Token::Word(&self.rest[..length]), length)
                 }
-                [b'0'..=b'9', ..] => (
-                    Token::Other,
-                    bytes
+                [b'0'..=b'9', ..] => {
+                    let length = bytes
                         .iter()
                         .position(|byte| !is_word(*byte))
-                        .unwrap_or(bytes.len()),
-                ),
+                        .unwrap_or(bytes.len());
+                    // Before PostgreSQL 15 a word may begin where a number ends.
+                    if !bytes[..length].iter().all(u8::is_ascii_digit) {
+                        return Token::Doubt;
+                    }
+                    (Token::Other, length)
+                }
                 _ => (Token::Other, 1),
             };
             self.rest = &self.rest[length..];
@@ -490,6 +500,7 @@ mod tests {
             "select count(*), max(a.b) from a where lower(name) in ('x', 'it''s (1)')",
             "select pg_catalog.lower($1)",
             "insert into t (a, b) values ($1, $2) on conflict (a) do update set b = excluded.b returning *",
+            "with a as (insert into t (a) values (1) returning a) select a from a",
             "insert into s.\"T\" (a) select x from unnest($1::int[]) as u (x)",
             "with a as (select 1), b as materialized (select 2) select * from a, b;",
             "update t set a = coalesce($1, a)::numeric(10, 2) where cast(b as varchar(3)) = 'x'",
@@ -525,6 +536,10 @@ mod tests {
             "select * into t from u",
             "with a as (select 1) select * into temp t from a",
             "select 1; set role x",
+            "select 1 insert into temp t",
+            "select (1) insert into temp t",
+            "with a as (select 1) select (1) insert into temp t from a",
+            "select 1into temp t",
             "select 'a\\'; set role x; --'",
             "select $$x$$",
             "select e'x\\'y'",
