@@ -24,7 +24,10 @@ impl Pool {
     ) -> Result<T> {
         let mut connection = self.acquire().await?;
         match connection.fetch_one(sql, &params).await {
-            Err(error) if is_unreset(&error) => self.acquire().await?.fetch_one(sql, &params).await,
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                self.acquire().await?.fetch_one(sql, &params).await
+            }
             result => result,
         }
     }
@@ -46,6 +49,7 @@ impl Pool {
         let mut connection = self.acquire().await?;
         match connection.fetch_optional(sql, &params).await {
             Err(error) if is_unreset(&error) => {
+                drop(connection);
                 self.acquire().await?.fetch_optional(sql, &params).await
             }
             result => result,
@@ -69,7 +73,10 @@ impl Pool {
     ) -> Result<Vec<T>> {
         let mut connection = self.acquire().await?;
         match connection.fetch_all(sql, &params).await {
-            Err(error) if is_unreset(&error) => self.acquire().await?.fetch_all(sql, &params).await,
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                self.acquire().await?.fetch_all(sql, &params).await
+            }
             result => result,
         }
     }
@@ -94,6 +101,7 @@ impl Pool {
         let mut connection = self.acquire().await?;
         match connection.for_each(sql, &params, &mut visitor).await {
             Err(error) if is_unreset(&error) => {
+                drop(connection);
                 self.acquire().await?.for_each(sql, &params, visitor).await
             }
             result => result,
@@ -113,14 +121,17 @@ impl Pool {
     pub async fn execute(&self, sql: &str, params: impl Params) -> Result<u64> {
         let mut connection = self.acquire().await?;
         match connection.execute(sql, &params).await {
-            Err(error) if is_unreset(&error) => self.acquire().await?.execute(sql, &params).await,
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                self.acquire().await?.execute(sql, &params).await
+            }
             result => result,
         }
     }
 }
 
 /// Whether the statement was skipped by the server behind a reset that failed: it goes once
-/// to another connection.
+/// to another connection, for which the closed one has to make room first.
 fn is_unreset(error: &crate::Error) -> bool {
     error.is_closed() && error.outcome() == Outcome::NotRun
 }
