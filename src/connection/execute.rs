@@ -432,13 +432,14 @@ impl Connection {
         end: End,
     ) -> Result<()> {
         let link = &mut *self.link;
+        let resets = self.hygiene.is_wanted(link.core.transaction_status());
         let mut unit = link.core.start_unit(&mut link.output)?;
         if self.statements.has_closable() {
             for name in self.statements.begin_closing() {
                 unit.close_statement(name)?;
             }
         }
-        let reset = if self.hygiene.is_due { RESET } else { &[] };
+        let reset = if resets { RESET } else { &[] };
         let queued = self.queued.iter().map(|sql| &**sql);
         for (index, sql) in (0..).zip(reset.iter().copied().chain(queued)) {
             unit.prefix(index, sql)?;
@@ -452,7 +453,7 @@ impl Connection {
             End::Copy => unit.keep_open_for_copy(),
         };
         self.statements.end_closing();
-        if self.hygiene.is_due {
+        if resets {
             self.hygiene.start();
         }
         if !self.queued.is_empty() {

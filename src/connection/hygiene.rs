@@ -4,14 +4,17 @@ use super::Connection;
 use super::sinks::Reply;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::protocol::Part;
+use crate::wire::TransactionStatus;
 
 /// What is undone between two borrowers, as `DISCARD ALL` would, which is refused in a
 /// transaction block (manual, "DISCARD"). Prepared statements stay: they are the driver's own.
 ///
 /// They go before the next borrower's first statement, in one unit with it: a step that
-/// fails makes the server skip the rest, that statement included.
+/// fails makes the server skip the rest, that statement included. The isolation level is
+/// named, because the last borrower's default may be one that makes the server wait for
+/// others (`default_transaction_deferrable`).
 pub(crate) const RESET: &[&str] = &[
-    "begin",
+    "begin isolation level read committed",
     "close all",
     "set session authorization default",
     "reset role",
@@ -55,7 +58,8 @@ impl Hygiene {
         self.is_dirty_after = false;
     }
 
-    /// What became of the reset nobody saw: it is due again.
+    /// What became of the reset nobody saw: it is due again, unless the transaction status
+    /// tells.
     pub(super) fn interrupt(&mut self) {
         if self.is_under_way {
             *self = Self {
@@ -64,6 +68,19 @@ impl Hygiene {
                 ..Self::default()
             };
         }
+    }
+
+    /// Whether the reset is to be written now, before a statement.
+    ///
+    /// Never into an open transaction, which its COMMIT would commit: one that is in order
+    /// was begun behind a reset, which has then been completed. In a failed one it may be the
+    /// reset that has failed; what comes next can only roll it back.
+    #[inline]
+    pub(super) fn is_wanted(&mut self, status: TransactionStatus) -> bool {
+        if self.is_due && status == TransactionStatus::InTransaction {
+            self.is_due = false;
+        }
+        self.is_due && status == TransactionStatus::Idle
     }
 }
 
