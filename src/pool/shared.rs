@@ -1,7 +1,7 @@
 //! [`Shared`]: the state behind all handles of a pool, and the tasks that serve it.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -27,8 +27,8 @@ pub(super) struct Shared {
     /// Connections of an older generation are closed instead of being handed out.
     generation: AtomicU64,
     last_error: Mutex<Option<Error>>,
-    /// Told when a place becomes free.
-    emptied: Notify,
+    /// Told when a place becomes free, and when the pool is closed.
+    changed: Notify,
 }
 
 /// A connection of the pool.
@@ -56,7 +56,7 @@ impl Shared {
             runtime,
             generation: AtomicU64::new(0),
             last_error: Mutex::new(None),
-            emptied: Notify::new(),
+            changed: Notify::new(),
         })
     }
 
@@ -127,18 +127,29 @@ impl Shared {
     pub(super) fn close(&self) -> Vec<Connection> {
         let (idle, wakers) = self.lock().close();
         wakers.into_iter().for_each(std::task::Waker::wake);
-        self.emptied.notify_waiters();
+        self.changed.notify_waiters();
         idle.into_iter().map(|member| member.connection).collect()
     }
 
     /// Waits until every place is free.
     pub(super) async fn emptied(&self) {
         loop {
-            let emptied = self.emptied.notified();
+            let changed = self.changed.notified();
             if self.counts().open == 0 {
                 return;
             }
-            emptied.await;
+            changed.await;
+        }
+    }
+
+    /// Waits until the pool is closed.
+    async fn until_closed(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.is_closed() {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -184,7 +195,7 @@ impl Shared {
         let closed = self.lock().take_idle(is_unwanted);
         if !closed.is_empty() {
             drop(closed);
-            self.emptied.notify_waiters();
+            self.changed.notify_waiters();
         }
     }
 
@@ -248,7 +259,7 @@ impl Shared {
         }
         if close.is_some() {
             drop(close);
-            self.emptied.notify_waiters();
+            self.changed.notify_waiters();
         }
         self.start_connects(connect);
     }
@@ -295,10 +306,34 @@ impl Shared {
         })
     }
 
+    /// A connect has failed. Returns whether it should be tried again, for those who wait.
+    fn connect_failed(self: &Arc<Self>, error: Error) -> bool {
+        let is_permanent = is_permanent(&error);
+        self.set_last_error(Some(error));
+        let (effects, goes_on) = {
+            let mut slots = self.lock();
+            let effects = is_permanent.then(|| slots.fail_one());
+            (effects, slots.connect_failed())
+        };
+        if let Some(effects) = effects {
+            self.settle(effects);
+        }
+        if !goes_on {
+            self.changed.notify_waiters();
+        }
+        goes_on
+    }
+
+    /// A connect ends because the pool is closed.
+    fn give_up_connect(&self) {
+        let _ = self.lock().connect_failed();
+        self.changed.notify_waiters();
+    }
+
     fn lose(self: &Arc<Self>) {
         let effects = self.lock().lose();
         self.settle(effects);
-        self.emptied.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// Why there is no connection: what the pool was doing, and what went wrong last.
@@ -375,17 +410,12 @@ impl Lease {
 
     /// To the next in line, or among the idle ones.
     fn give_back(&mut self) {
+        // The lease keeps its place while the hook looks: it may panic.
+        let after_release = self.shared.options.after_release.as_ref();
+        if after_release.is_some_and(|hook| !hook.0(self.connection())) {
+            return;
+        }
         if let Some(mut member) = self.member.take() {
-            if self
-                .shared
-                .options
-                .after_release
-                .as_ref()
-                .is_some_and(|hook| !hook.0(&member.connection))
-            {
-                self.member = Some(member);
-                return;
-            }
             member.idle_since = Instant::now();
             let effects = self.shared.lock().give_back(member);
             self.shared.settle(effects);
@@ -423,7 +453,7 @@ impl Future for Waiting<'_> {
         Poll::Ready(match grant {
             Grant::Connection(member) => Ok(Lease::new(self.shared, member)),
             Grant::Closed => Err(closed()),
-            Grant::Failure => Err(self.shared.last_error().unwrap_or_else(closed)),
+            Grant::Failure => Err(self.shared.last_error().unwrap_or_else(no_connection)),
         })
     }
 }
@@ -438,7 +468,8 @@ impl Drop for Waiting<'_> {
 }
 
 /// A connect under way. Dropped before its end, because its runtime has ended, it closes the
-/// pool: nobody else would ever serve those who wait.
+/// pool: nobody else would ever serve those who wait. A hook of the application's that
+/// panics fails only the first of them.
 struct Connecting {
     shared: Option<Arc<Shared>>,
 }
@@ -450,45 +481,63 @@ impl Connecting {
         };
         let mut pause = FIRST_PAUSE;
         loop {
-            match shared.connect_one().await {
-                Ok(member) => {
+            match unless(shared.connect_one(), shared.until_closed()).await {
+                Some(Ok(member)) => {
                     self.shared = None;
                     shared.set_last_error(None);
                     let effects = shared.lock().connected(member);
                     shared.settle(effects);
                     return;
                 }
-                Err(error) => {
-                    let is_permanent = is_permanent(&error);
-                    shared.set_last_error(Some(error));
-                    let (effects, goes_on) = {
-                        let mut slots = shared.lock();
-                        let effects = is_permanent.then(|| slots.fail_one());
-                        (effects, slots.connect_failed())
-                    };
-                    if let Some(effects) = effects {
-                        shared.settle(effects);
-                    }
-                    if !goes_on {
+                Some(Err(error)) => {
+                    if !shared.connect_failed(error) {
                         self.shared = None;
-                        shared.emptied.notify_waiters();
                         return;
                     }
+                    let pausing = tokio::time::sleep(with_jitter(pause, 0.5));
+                    if unless(pausing, shared.until_closed()).await.is_some() {
+                        pause = (pause * 2).min(LAST_PAUSE);
+                        continue;
+                    }
                 }
+                None => {}
             }
-            tokio::time::sleep(with_jitter(pause, 0.5)).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            // The pool is closed: nobody waits for this connection.
+            self.shared = None;
+            shared.give_up_connect();
+            return;
         }
     }
 }
 
 impl Drop for Connecting {
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.take() {
+        let Some(shared) = self.shared.take() else {
+            return;
+        };
+        if std::thread::panicking() {
+            let message = "the application's code panicked when a connection was made";
+            if shared.connect_failed(Error::usage(message)) {
+                shared.start_connects(1);
+            }
+        } else {
             drop(shared.close());
-            let _ = shared.lock().connect_failed();
+            shared.give_up_connect();
         }
     }
+}
+
+/// What `future` comes to, or `None` if `stop` comes to its end before.
+async fn unless<F: Future>(future: F, stop: impl Future<Output = ()>) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut stop = pin!(stop);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        stop.as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }
 
 /// Whether trying again can't help: the server knows us and refuses, or the configuration is
@@ -519,6 +568,11 @@ fn with_jitter(span: Duration, share: f64) -> Duration {
     span.mul_f64(1.0 + share * (random * 2.0 - 1.0))
 }
 
+/// Another connect has gone well since, and its connection to somebody else.
+fn no_connection() -> Error {
+    Error::new(ErrorKind::PoolTimeout, "no connection could be made")
+}
+
 fn closed() -> Error {
     Error::new(ErrorKind::PoolClosed, "the pool is closed")
 }
@@ -527,7 +581,7 @@ fn closed() -> Error {
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The longest pause between two attempts to connect.
-const LAST_PAUSE: Duration = Duration::from_secs(2);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The share by which lifetimes differ, so that connections don't all end together.
 const LIFETIME_JITTER: f64 = 0.1;

@@ -140,7 +140,10 @@ impl<T> Slots<T> {
         let Some(waiter) = self.waiters.remove(&ticket) else {
             return Effects::none();
         };
-        self.queue.retain(|waiting| *waiting != ticket);
+        // Tickets are in their order in the queue.
+        if let Ok(place) = self.queue.binary_search(&ticket) {
+            self.queue.remove(place);
+        }
         match waiter.grant {
             Some(Grant::Connection(connection)) => self.give_back(connection),
             _ => Effects::none(),
