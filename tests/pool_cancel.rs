@@ -214,7 +214,8 @@ async fn r7_a_huge_stream_dropped_after_a_row_is_cut_short() {
     let mut connection = tested.acquire().await;
     let process = connection.process_id();
     // 100 GB, if it came to its end.
-    let sql = "select repeat('x', 1000) from generate_series(1, 100000000)";
+    let sql =
+        "select repeat('x', 1000) from generate_series(1, 10000) a, generate_series(1, 10000) b";
     let mut rows = connection.fetch::<String>(sql, ()).await.unwrap();
     assert_eq!(rows.next().await.unwrap().unwrap().len(), 1000);
     drop(rows);
