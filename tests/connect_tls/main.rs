@@ -46,7 +46,7 @@ const MODES: [SslMode; 6] = [
 ];
 
 /// What each mode of `MODES` comes to: `p`lain, `t`ls, or `-` for no connection.
-async fn s19_check(port: u16, authority: &Authority, roots: bool, expected: &str, what: &str) {
+async fn check_s19(port: u16, authority: &Authority, roots: bool, expected: &str, what: &str) {
     for (mode, expected) in MODES.into_iter().zip(expected.chars()) {
         let mut config = config(port).sslmode(mode);
         if roots || matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull) {
@@ -75,7 +75,7 @@ async fn s19_each_mode_with_each_server() {
     let authority = Authority::new();
     for major in MAJORS {
         let plain = Server::shared(major).expect("a server without TLS");
-        s19_check(plain.port(), &authority, false, "ppp---", "no TLS").await;
+        check_s19(plain.port(), &authority, false, "ppp---", "no TLS").await;
         // With roots at hand, weak modes check the chain too (manual, "SSL Support"), and
         // prefer then goes on without TLS.
         for (flaw, without_roots, with_roots) in [
@@ -86,8 +86,8 @@ async fn s19_each_mode_with_each_server() {
         ] {
             let server = authority.cluster(major, flaw);
             let what = format!("{major} {flaw:?}");
-            s19_check(server.port(), &authority, false, without_roots, &what).await;
-            s19_check(server.port(), &authority, true, with_roots, &what).await;
+            check_s19(server.port(), &authority, false, without_roots, &what).await;
+            check_s19(server.port(), &authority, true, with_roots, &what).await;
         }
     }
 }
