@@ -51,8 +51,7 @@ impl Connection {
         let mut is_retry = false;
         if self.is_at_rest() {
             self.link.set_limit(limit);
-            let found = self.find(sql, params, collector);
-            if let Some(prepared) = found.map_err(|error| error.with_sql(sql))? {
+            if let Some(prepared) = self.find(sql, params, collector) {
                 let in_transaction = self.is_in_transaction();
                 let result = self.execute_prepared(&prepared, params, collector).await;
                 let reply = result.map_err(|error| error.with_sql(sql))?;
@@ -82,20 +81,13 @@ impl Connection {
         }
         loop {
             let in_transaction = self.is_in_transaction();
-            let (prepared, reply) = match self.find(sql, params, collector)? {
-                Some(prepared) => {
-                    let reply = self.execute_prepared(&prepared, params, collector).await?;
-                    (Some(prepared), reply)
-                }
-                None if !in_transaction && is_declared(params) => {
-                    self.execute_cold(sql, params, collector).await?
-                }
-                None => {
-                    let prepared = self.prepare(sql, params).await?;
-                    self.begin_rows(sql, params, &prepared, collector)?;
-                    let reply = self.execute_prepared(&prepared, params, collector).await?;
-                    (Some(prepared), reply)
-                }
+            let is_known = self.statements.lookup(sql, params).is_some();
+            let (prepared, reply) = if !is_known && !in_transaction && is_declared(params) {
+                self.execute_cold(sql, params, collector).await?
+            } else {
+                let prepared = self.prepared_for(sql, params, collector).await?;
+                let reply = self.execute_prepared(&prepared, params, collector).await?;
+                (Some(prepared), reply)
             };
             let is_stale = prepared.is_some_and(|prepared| self.is_stale(&prepared, &reply));
             if !is_stale || is_retry || in_transaction {
@@ -124,25 +116,48 @@ impl Connection {
         sql: &str,
         params: &P,
     ) -> Result<Arc<Prepared>> {
-        match self.find(sql, params, &mut Ignore)? {
-            Some(prepared) => Ok(prepared),
-            None => self.prepare(sql, params).await,
-        }
+        self.prepared_for(sql, params, &mut Ignore).await
     }
 
-    /// The statement as this connection has it prepared; the collector is made ready.
+    /// The statement, prepared on this connection, and the collector ready for its rows.
+    ///
+    /// A description that doesn't fit what the rows are to be read into may be one of
+    /// yesterday: before that is an error, the server is asked again.
+    ///
+    /// # Errors
+    ///
+    /// The server's error, or rows that can't be read as the collector wants them.
+    pub(super) async fn prepared_for<P: Params, C: Collector>(
+        &mut self,
+        sql: &str,
+        params: &P,
+        collector: &mut C,
+    ) -> Result<Arc<Prepared>> {
+        if let Some(prepared) = self.find(sql, params, collector) {
+            return Ok(prepared);
+        }
+        if let Some(entry) = self.statements.lookup(sql, params) {
+            let outdated = Arc::clone(&entry.prepared);
+            self.statements.evict(&outdated);
+        }
+        let prepared = self.prepare(sql, params).await?;
+        self.begin_rows(sql, params, &prepared, collector)?;
+        Ok(prepared)
+    }
+
+    /// The statement as this connection has it prepared, and the collector ready for its rows,
+    /// if they can be read as it wants them.
     #[inline]
     pub(super) fn find<P: Params, C: Collector>(
         &mut self,
         sql: &str,
         params: &P,
         collector: &mut C,
-    ) -> Result<Option<Arc<Prepared>>> {
-        let Some(entry) = self.statements.lookup(sql, params) else {
-            return Ok(None);
-        };
-        collector.begin(entry.prepared.description().columns(), &mut entry.plans)?;
-        Ok(Some(Arc::clone(&entry.prepared)))
+    ) -> Option<Arc<Prepared>> {
+        let entry = self.statements.lookup(sql, params)?;
+        let columns = entry.prepared.description().columns();
+        collector.begin(columns, &mut entry.plans).ok()?;
+        Some(Arc::clone(&entry.prepared))
     }
 
     /// Makes the collector ready for a statement that has just been prepared.

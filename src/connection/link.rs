@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll, Waker};
 
-use super::session::{Observed, Session};
+use super::session::{CLIENT_ENCODING, Observed, Session};
 use super::timer::{Limit, Timer};
 use crate::buffer::{ReadBuffer, WriteBuffer};
 use crate::error::{Error, ErrorKind, Outcome, Result, ServerError};
@@ -110,6 +110,10 @@ impl Link {
                 }
                 Err(error) => return Poll::Ready(Err(self.close(error))),
             };
+            if self.session.is_foreign() {
+                let error = self.foreign();
+                return Poll::Ready(Err(self.close(error)));
+            }
             match self.core.start_refusal(&mut self.output) {
                 Ok(false) => {}
                 Ok(true) => continue,
@@ -251,6 +255,18 @@ impl Link {
             ),
         }
         .with_outcome(Outcome::NotRun)
+    }
+
+    #[cold]
+    fn foreign(&self) -> Error {
+        let encoding = self.session.parameter(CLIENT_ENCODING).unwrap_or_default();
+        Error::new(
+            ErrorKind::Closed,
+            format!(
+                "client_encoding was set to {encoding}, but text is only read and written as \
+                 UTF8: the connection is closed"
+            ),
+        )
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) {

@@ -15,6 +15,9 @@ use crate::wire::backend::{
 /// How many run-time parameters a server may report. PostgreSQL 18 reports 16.
 const MAX_PARAMETERS: usize = 256;
 
+/// The parameter that says how text is encoded between client and server.
+pub(super) const CLIENT_ENCODING: &str = "client_encoding";
+
 /// A notification of LISTEN/NOTIFY (manual, "NOTIFY").
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -42,6 +45,8 @@ pub(crate) struct Handlers {
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     parameters: Vec<(Box<str>, Box<str>)>,
+    /// The server sends text in another encoding than UTF-8 from here on.
+    is_foreign: bool,
     pub(crate) handlers: Handlers,
 }
 
@@ -49,6 +54,7 @@ impl Session {
     pub(crate) fn new(handlers: Handlers) -> Self {
         Self {
             parameters: Vec::new(),
+            is_foreign: false,
             handlers,
         }
     }
@@ -61,11 +67,23 @@ impl Session {
             .map(|(_, value)| &**value)
     }
 
+    /// Whether text is no longer exchanged in UTF-8, the only encoding that the driver reads:
+    /// bytes of another may look like it and mean something else.
+    #[inline]
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
     pub(crate) fn set_parameter(&mut self, parameter: ParameterStatus<'_>) {
         let (name, value) = (
             String::from_utf8_lossy(parameter.name),
             String::from_utf8_lossy(parameter.value),
         );
+        if name == CLIENT_ENCODING {
+            // Redshift and old servers call it by its other name (manual, "Character Set
+            // Support").
+            self.is_foreign = !["UTF8", "UTF-8", "UNICODE"].contains(&&*value);
+        }
         if let Some((_, old)) = self
             .parameters
             .iter_mut()

@@ -172,8 +172,7 @@ async fn begin<T: for<'r> FromRow<'r>, P: Params>(
         let in_transaction = connection.is_in_transaction();
         // A result of any size must not wait in memory for its types to be known: a statement
         // that is new to this connection is described before it runs.
-        let prepared = connection.prepared(sql, params).await?;
-        connection.begin_rows(sql, params, &prepared, batch)?;
+        let prepared = connection.prepared_for(sql, params, batch).await?;
         connection.start_execute(&prepared, params)?;
         let mut sink = WarmSink::new(batch).expecting(prepared.description().columns());
         let link = &mut *connection.link;

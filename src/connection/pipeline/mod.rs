@@ -218,7 +218,6 @@ impl Connection {
     ) -> Result<(), PipelineError> {
         let mut find = Find {
             connection: self,
-            fate,
             missing: Vec::new(),
         };
         let found = statements.visit(slots, &mut find);
@@ -290,7 +289,6 @@ const STALE: &str = "a prepared statement was out of date, and is prepared anew 
 /// Looks the statements up in the cache.
 struct Find<'c, 'q> {
     connection: &'c mut Connection,
-    fate: Fate,
     missing: Vec<Missing<'q>>,
 }
 
@@ -306,9 +304,8 @@ impl<'q> Visitor<'q> for Find<'_, 'q> {
             .connection
             .find(item.sql(), item.params(), &mut slot.collector);
         match found {
-            Ok(Some(prepared)) => slot.state.prepared = Some(prepared),
-            Ok(None) => Missing::add(&mut self.missing, index, item.sql(), item.params()),
-            Err(error) => return not_sent(self.fate, error, item, slot),
+            Some(prepared) => slot.state.prepared = Some(prepared),
+            None => Missing::add(&mut self.missing, index, item.sql(), item.params()),
         }
         Ok(())
     }
