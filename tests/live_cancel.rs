@@ -8,9 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use kornak::{Connection, Row};
-use live::{
-    check_token, check_token_or_closed, connect, connect_over, eventually, open, poll_once,
-};
+use live::{check_token, connect, connect_over, eventually, poll_once};
 use support::drops::{Case, DropAtEachPoll};
 use support::proxy::{Link, Listen, Pace, Proxy, Way};
 use support::raw::{RawClient, unique};

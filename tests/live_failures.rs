@@ -12,7 +12,7 @@ use kornak::{Connection, ErrorKind, Row, SqlState, TransactionStatus};
 use live::{
     check_token, check_token_or_closed, config, connect, connect_over, eventually, open, poll_once,
 };
-use support::deadline::{GENEROUS, within};
+use support::deadline::{GENEROUS, blocking, within};
 use support::proxy::{Listen, Pace, Proxy, Way};
 use support::raw::RawClient;
 use support::scripted::{self, ScriptedServer};
@@ -340,10 +340,7 @@ async fn r31_a_killed_backend_is_an_error_and_never_a_short_result() {
 /// A server that is stopped at once, in the middle of everything.
 #[tokio::test]
 async fn r31_a_server_that_stops_at_once_is_an_error_for_everybody() {
-    let private =
-        tokio::task::spawn_blocking(|| xtask::server::Server::private("stops", &[]).unwrap())
-            .await
-            .unwrap();
+    let private = blocking(|| xtask::server::Server::private("stops", &[]).unwrap()).await;
     let url = private.url();
     let mut idle = open(url.as_str()).await;
     let mut busy = open(url.as_str()).await;
@@ -365,13 +362,12 @@ async fn r31_a_server_that_stops_at_once_is_an_error_for_everybody() {
             observer.fetch_one::<i64>(running, ()).await.unwrap() > 0
         })
         .await;
-        tokio::task::spawn_blocking(move || {
+        blocking(move || {
             let mut private = private;
             private.stop(xtask::server::StopMode::Immediate).unwrap();
             private
         })
         .await
-        .unwrap()
     };
     let (error, private) = within(GENEROUS, "the stop", async { tokio::join!(waits, stops) }).await;
     assert!(error.is_closed(), "{error}");
@@ -521,16 +517,10 @@ async fn kill(connection: &Connection) {
 
 /// Ends a backend and waits until it is gone.
 async fn kill_process(process: i32) {
-    let killed = tokio::task::spawn_blocking(move || RawClient::of_tests().terminate(process));
-    within(GENEROUS, "the end of a backend", killed)
-        .await
-        .expect("the killer does not panic");
+    blocking(move || RawClient::of_tests().terminate(process)).await;
     eventually("the backend is gone", async || {
         let count = format!("select count(*) from pg_stat_activity where pid = {process}");
-        tokio::task::spawn_blocking(move || RawClient::of_tests().value(&count))
-            .await
-            .unwrap()
-            == "0"
+        blocking(move || RawClient::of_tests().value(&count)).await == "0"
     })
     .await;
 }
@@ -538,10 +528,7 @@ async fn kill_process(process: i32) {
 async fn is_active(process: i32) -> bool {
     let state =
         format!("select coalesce(max(state), '') from pg_stat_activity where pid = {process}");
-    tokio::task::spawn_blocking(move || RawClient::of_tests().value(&state))
-        .await
-        .unwrap()
-        == "active"
+    blocking(move || RawClient::of_tests().value(&state)).await == "active"
 }
 
 fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {

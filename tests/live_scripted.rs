@@ -112,7 +112,7 @@ fn wrong_answers() -> Vec<Vec<&'static str>> {
     ];
     for stray in strays {
         let stray = if stray.contains('?') {
-            r#"framed 3 4 x"#.into()
+            r#"framed 3 4 x"#
         } else {
             stray
         };
@@ -193,8 +193,7 @@ async fn r17_an_answer_that_is_not_in_order_breaks_the_connection() {
                     matches!(kind, ErrorKind::Closed | ErrorKind::Protocol),
                     "{case}"
                 );
-            } else {
-                let error = result.as_ref().unwrap_err();
+            } else if let Err(error) = &result {
                 assert_eq!(error.kind(), ErrorKind::Protocol, "{error}: {case}");
             }
             let error = result.unwrap_err();
@@ -606,8 +605,7 @@ async fn r47_oids_above_the_signed_range_are_looked_up() {
         // The two OIDs are asked for, as an array of oid.
         let bind = sent
             .iter()
-            .filter(|message| message.name() == "Bind")
-            .next_back()
+            .rfind(|message| message.name() == "Bind")
             .unwrap();
         let bytes = bind.to_bytes();
         for oid in [3_000_000_000_u32, u32::MAX] {
