@@ -47,6 +47,10 @@ const OUTPUT_CAPACITY: usize = 4 * 1024;
 /// The capacity above which an idle connection's write buffer is given back, in bytes.
 const OUTPUT_KEPT: usize = 16 * 1024;
 
+/// What the buffers may hold when an operation has ended, in bytes: what steady reading
+/// needs, and no message that was larger.
+const BUFFERS_KEPT: usize = 96 * 1024;
+
 /// After how many reads without a wait the clock is asked: a peer that never lets us wait
 /// must not outlive the deadline.
 const READS_PER_CLOCK: u32 = 64;
@@ -122,6 +126,9 @@ impl Link {
             let needed = match (progress, until) {
                 (Progress::Paused, _) => return Poll::Ready(Ok(Progress::Paused)),
                 (Progress::Idle, Until::Idle) if self.output.is_empty() => {
+                    if self.buffered() > BUFFERS_KEPT {
+                        self.shrink();
+                    }
                     return Poll::Ready(Ok(Progress::Idle));
                 }
                 (_, Until::Written(left)) if self.output.len() <= left => {
@@ -193,6 +200,7 @@ impl Link {
     }
 
     /// Nothing is under way: large buffers are given back.
+    #[cold]
     pub(super) fn shrink(&mut self) {
         self.input.shrink();
         if self.output.is_empty() && self.output.capacity() > OUTPUT_KEPT {
