@@ -69,7 +69,7 @@ impl ImplGenerics {
         let (_, arguments, _) = self.of_type.split_for_impl();
         quote! {
             #[automatically_derived]
-            #[allow(deprecated)]
+            #[allow(deprecated, clippy::all, clippy::pedantic, clippy::nursery)]
             impl #params #of for #ident #arguments #predicates
         }
     }
