@@ -70,7 +70,8 @@ pub use self::codec::{
 pub use self::config::Config;
 pub use self::connection::pipeline::{PipelineError, all, exec, one, optional};
 pub use self::connection::{
-    CancelToken, Connection, IsolationLevel, RetryPolicy, RowStream, Transaction, TransactionStatus,
+    CancelToken, Connection, IsolationLevel, ListenEvent, Listener, RetryPolicy, RowStream,
+    Transaction, TransactionStatus,
 };
 pub use self::error::{Error, ErrorKind, Result, SqlState};
 pub use self::params::Params;

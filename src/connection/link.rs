@@ -187,6 +187,30 @@ impl Link {
         Ok(false)
     }
 
+    /// Waits until something has arrived that nobody asked for, and handles it.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_exchange`](Self::poll_exchange).
+    pub(super) fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.closed.is_some() {
+            return Poll::Ready(Err(self.closed_error()));
+        }
+        match self.poll_read(cx, 0) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return self.timer.poll_expired(cx).map(|()| Err(timed_out())),
+        }
+        let mut observed = Observed {
+            session: &mut self.session,
+            sink: &mut super::sinks::Nothing,
+        };
+        match self.core.handle_input(&mut self.input, &mut observed) {
+            Ok(_) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(self.close(error))),
+        }
+    }
+
     /// Whether nothing is owed, nothing is to be written, and the connection is open.
     #[inline]
     pub(super) fn is_quiet(&self) -> bool {

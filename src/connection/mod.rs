@@ -10,6 +10,7 @@ mod hosts;
 mod hygiene;
 mod lend;
 mod link;
+mod listen;
 mod login;
 mod many;
 pub mod pipeline;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 pub use self::cancel::CancelToken;
 pub use self::copy::{CopyIn, CopyInRows, CopyOut, CopyOutRows, TableName};
+pub use self::listen::{ListenEvent, Listener};
 pub use self::portal::Portal;
 pub use self::retry::{Attempt, Attempts, RetryPolicy};
 pub use self::session::Notification;
