@@ -58,7 +58,9 @@ async fn drop_at_each_byte(what: &str, operate: impl AsyncFn(&Pool)) {
         tested.check_token().await;
         tested.at_rest().await;
     };
-    DropAtEachPoll::new(what).run(make, operate, check).await;
+    // On a busy machine the pieces may arrive together: each wait counts for three.
+    let pieces = DropAtEachPoll::new(what).spurious_polls(2);
+    pieces.run(make, operate, check).await;
 }
 
 #[tokio::test]
