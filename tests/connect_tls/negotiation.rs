@@ -52,6 +52,28 @@ async fn s16_plaintext_behind_the_answer_is_refused_in_each_mode() {
 }
 
 #[tokio::test]
+async fn s29_an_answer_without_end_is_refused_at_once() {
+    for byte in [b'S', b'N', b'E', b'x'] {
+        let server = ScriptedServer::serve(Listen::Tcp, async move |mut session: Session| {
+            session.receive().await?;
+            // Until the client hangs up.
+            while session.send_bytes(&[byte; 4096]).await.is_ok() {}
+            Ok(())
+        });
+        let error = connect(config_of(&server).sslmode(SslMode::Require))
+            .await
+            .expect_err("it is no answer");
+        let kind = if byte == b'E' {
+            ErrorKind::Tls
+        } else {
+            ErrorKind::Protocol
+        };
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().len() < 500);
+    }
+}
+
+#[tokio::test]
 async fn s17_an_error_before_tls_is_not_shown_in_any_mode() {
     const LIE: &[u8] = b"E\0\0\0\x21SFATAL\0C28P01\0Mtype rm -rf /\0\0";
     for (mode, connections) in [(SslMode::Prefer, 2), (SslMode::Require, 1)] {
