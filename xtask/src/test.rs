@@ -145,15 +145,15 @@ fn run_live(tally: &mut Tally) -> Result<Vec<String>> {
             }
         };
         let name = format!("PostgreSQL {major}");
-        let environment = if server.is_cluster() {
-            ("KORNAK_TEST_MAJOR", major.to_string())
-        } else {
-            ("DATABASE_URL", server.url())
-        };
+        // Tests that start servers of their own go by the major; the example only knows URLs.
+        let mut environment = vec![("DATABASE_URL", server.url())];
+        if server.is_cluster() {
+            environment.push(("KORNAK_TEST_MAJOR", major.to_string()));
+        }
         // What doesn't talk to a server need not be run twice.
         let is_first = servers.is_empty();
         servers.push(server);
-        for step in tests(&name, &[environment], is_first) {
+        for step in tests(&name, &environment, is_first) {
             tally.add(step)?;
         }
         if is_first {
