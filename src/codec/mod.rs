@@ -17,6 +17,8 @@ mod custom;
 mod datetime;
 mod ext;
 mod float;
+mod float_text;
+mod geometry;
 mod integer;
 mod json;
 mod money;
@@ -28,6 +30,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod text;
+mod text_search;
 mod uuid;
 mod wrapper;
 mod writer;
@@ -52,6 +55,7 @@ pub use self::datetime::{
 };
 #[cfg(feature = "with-serde_json-1")]
 pub use self::ext::serde_json_1::Json;
+pub use self::geometry::{Circle, Line, LineSegment, Path, Point, Polygon, Rectangle};
 pub use self::json::RawJson;
 pub use self::money::Money;
 pub use self::network::{Cidr, Inet, MacAddr, MacAddr8, ParseNetworkError};
@@ -60,6 +64,7 @@ pub use self::raw::RawValue;
 pub use self::reader::Reader;
 pub use self::system::{Lsn, ParseLsnError, Snapshot, Tid};
 pub(crate) use self::text::is_text_in_binary;
+pub use self::text_search::{Lexeme, LexemePosition, LexemeWeight, TsQuery, TsQueryItem, TsVector};
 pub use self::uuid::{ParseUuidError, Uuid};
 pub use self::writer::ParamWriter;
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::from_row::Scalar;
 use crate::codec::{
-    BitString, Cidr, Date, Inet, Interval, Lsn, MacAddr, MacAddr8, Money, Numeric, RawJson,
-    Snapshot, Tid, Time, TimeTz, Timestamp, TimestampTz, Uuid,
+    BitString, Cidr, Circle, Date, Inet, Interval, Line, LineSegment, Lsn, MacAddr, MacAddr8,
+    Money, Numeric, Path, Point, Polygon, RawJson, Rectangle, Snapshot, Tid, Time, TimeTz,
+    Timestamp, TimestampTz, TsQuery, TsVector, Uuid,
 };
 
 macro_rules! scalars {
@@ -23,6 +24,8 @@ scalars! {
     TimeTz, Interval, Uuid, BitString,
     Inet, Cidr, MacAddr, MacAddr8, std::net::IpAddr, std::net::Ipv4Addr, std::net::Ipv6Addr,
     Lsn, Tid, Snapshot,
+    Point, Line, LineSegment, Rectangle, Path, Polygon, Circle,
+    TsVector, TsQuery,
 }
 
 impl<S> Scalar for RawJson<S> {}
