@@ -3,7 +3,8 @@
 //! Both print the fewest digits that stand for the number, but the server takes those for
 //! it that lie strictly between the halfway points to its neighbours, where the standard
 //! library takes the halfway points too if the number's last bit is 0: 1e23 is
-//! 9.999999999999999e+22 for the server.
+//! 9.999999999999999e+22 for the server. And where two numbers of as many digits are equally
+//! near, the server takes the even one.
 
 use std::fmt;
 
@@ -52,9 +53,17 @@ macro_rules! float_text {
                     is_power_of_two: fraction == 0 && biased > 1,
                 };
                 let mut text = format!("{number:e}");
+                let shortest = text.split('e').next().unwrap_or_default();
+                let digits = shortest.bytes().filter(u8::is_ascii_digit).count();
+                // Of two equally near ones the server takes the even one.
+                let even = format!("{number:.0$e}", digits - 1);
+                if even.parse() == Ok(number) {
+                    text = even;
+                }
                 if number != 0.0 && parts.has_halfway(&text) {
                     // The server then needs more digits; with the most it is always unique.
-                    for count in text.bytes().filter(u8::is_ascii_digit).count()..=$most {
+                    // As many digits behind the point as there were in all are one more.
+                    for count in digits..=$most {
                         text = format!("{number:.count$e}");
                         if text.parse() == Ok(number) && !parts.has_halfway(&text) {
                             break;
@@ -198,6 +207,7 @@ mod tests {
             ("9.007199254740992e+15", 0x4340_0000_0000_0000),
             ("6.63123685e-316", 0x0000_0000_0800_0000),
             ("8.98846567431158e+307", 0x7fe0_0000_0000_0000),
+            ("2.9802322387695312e-08", 0x3e60_0000_0000_0000),
         ] {
             assert_eq!(FloatText(f64::from_bits(bits)).to_string(), text);
         }

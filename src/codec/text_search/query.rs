@@ -6,11 +6,15 @@ use std::ops::{BitAnd, BitOr, Not};
 
 use super::write_quoted;
 use crate::codec::text::{contains_nul, utf8};
-use crate::codec::{Decode, Encode, IsNull, ParamWriter, RawValue, wrong_encode_type};
+use crate::codec::{Decode, Encode, IsNull, ParamWriter, RawValue};
+use crate::codec::{out_of_range, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Type, oid};
 
 /// A `tsquery`: lexemes that are searched for, joined by operators.
+///
+/// A query may be empty, but the server only sends such: its receive function refuses it.
+/// `''::tsquery` in the SQL is one.
 ///
 /// # Example
 ///
@@ -56,31 +60,35 @@ const AND: u8 = 2;
 const OR: u8 = 3;
 const PHRASE: u8 = 4;
 
+const ALL_WEIGHTS: u8 = 0xf;
+
+/// The longest distance, `MAXENTRYPOS` in `ts_type.h`. The receive function doesn't check it
+/// and keeps 16 bits with a sign.
+const MAX_DISTANCE: u16 = 0x4000;
+
 impl TsQuery {
     /// Searches for a lexeme of any weight.
     pub fn lexeme(text: impl Into<String>) -> Self {
-        Self::weighted(text, 0)
-    }
-
-    /// Searches for a lexeme of certain weights, D being bit 0 and A bit 3.
-    pub fn weighted(text: impl Into<String>, weights: u8) -> Self {
-        Self::single(TsQueryItem::Lexeme {
-            text: text.into(),
-            weights: weights & 0xf,
-            is_prefix: false,
-        })
+        Self::weighted(text, 0, false)
     }
 
     /// Searches for all lexemes that begin with `text`.
     pub fn prefix(text: impl Into<String>) -> Self {
-        Self::single(TsQueryItem::Lexeme {
-            text: text.into(),
-            weights: 0,
-            is_prefix: true,
-        })
+        Self::weighted(text, 0, true)
     }
 
-    /// Searches for `next` that many positions behind this.
+    /// Searches for a lexeme, or all that begin with `text`, of certain weights, D being
+    /// bit 0 and A bit 3; of any weight if no bit is set.
+    pub fn weighted(text: impl Into<String>, weights: u8, is_prefix: bool) -> Self {
+        let item = TsQueryItem::Lexeme {
+            text: text.into(),
+            weights: weights & ALL_WEIGHTS,
+            is_prefix,
+        };
+        Self { items: vec![item] }
+    }
+
+    /// Searches for `next` that many positions behind this, at most 16,384.
     #[must_use]
     pub fn followed_by(self, next: Self, distance: u16) -> Self {
         self.join(next, TsQueryItem::FollowedBy(distance))
@@ -89,10 +97,6 @@ impl TsQuery {
     /// The operators and lexemes in prefix order, the right operand before the left one.
     pub fn items(&self) -> &[TsQueryItem] {
         &self.items
-    }
-
-    fn single(item: TsQueryItem) -> Self {
-        Self { items: vec![item] }
     }
 
     /// Joins two queries; what is empty drops out, as on the server.
@@ -297,6 +301,10 @@ impl Encode for TsQuery {
                 TsQueryItem::And => out.put_slice(&[OPERATOR, AND]),
                 TsQueryItem::Or => out.put_slice(&[OPERATOR, OR]),
                 TsQueryItem::FollowedBy(distance) => {
+                    if *distance > MAX_DISTANCE {
+                        let distance = format_args!("the distance {distance}");
+                        return Err(out_of_range::<Self>(ty, distance));
+                    }
                     out.put_slice(&[OPERATOR, PHRASE]);
                     out.put_u16(*distance);
                 }
@@ -323,7 +331,7 @@ impl<'r> Decode<'r> for TsQuery {
                     let [weights, is_prefix] = reader.array()?;
                     TsQueryItem::Lexeme {
                         text: utf8::<Self>(reader.c_string()?, value)?.to_owned(),
-                        weights: weights & 0xf,
+                        weights: weights & ALL_WEIGHTS,
                         is_prefix: is_prefix != 0,
                     }
                 }
@@ -418,13 +426,16 @@ mod tests {
                 word("a").followed_by(word("b").followed_by(word("c"), 2), 3),
                 "'a' <3> ( 'b' <2> 'c' )",
             ),
-            (TsQuery::weighted("a", 0b1001), "'a':AD"),
+            (TsQuery::weighted("a", 0b1001, false), "'a':AD"),
+            (TsQuery::weighted("a", 0b0110, true), "'a':*BC"),
             (empty() & word("a") | empty(), "'a'"),
             (!empty(), ""),
         ] {
             assert_eq!(query.to_string(), text);
         }
         refuses_to_write(&Type::TSQUERY, &word("\0"), "NUL");
+        let far = word("a").followed_by(word("b"), MAX_DISTANCE + 1);
+        refuses_to_write(&Type::TSQUERY, &far, "the distance 16385");
     }
 
     #[test]

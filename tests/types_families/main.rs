@@ -1,0 +1,84 @@
+//! The families of built-in types and of widespread extensions, both ways between Rust and
+//! a real server: values that the server makes of texts are read, shown as the server shows
+//! them, and sent back the same, bit for bit, by the judgement of the type's send function.
+
+#[path = "../live/mod.rs"]
+mod live;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod floats;
+mod shapes;
+mod text_search;
+
+use std::fmt::{Debug, Display};
+
+use kornak::codec::{Decode, Encode};
+use kornak::row::Scalar;
+use kornak::{Connection, quote_literal};
+
+/// Checks values of `ty`, given as the server reads them.
+async fn check_family<T>(connection: &mut Connection, ty: &str, texts: &[&str])
+where
+    T: Encode + for<'r> Decode<'r> + Scalar + Debug + Display,
+{
+    let send = send_function(connection, ty).await;
+    for text in texts {
+        let literal = format!("{}::{ty}", quote_literal(text).unwrap());
+        let case = format!("{ty} '{text:.80}'");
+        let (value, shown): (T, String) = connection
+            .fetch_one(&format!("select {literal}, ({literal})::text"), ())
+            .await
+            .unwrap_or_else(|error| panic!("{case}: {error:#}"));
+        assert_eq!(value.to_string(), shown, "{case} as it is shown");
+        let is_same: bool = connection
+            .fetch_one(&format!("select {send}($1) = {send}({literal})"), (&value,))
+            .await
+            .unwrap_or_else(|error| panic!("{case}: {error:#}"));
+        assert!(is_same, "{case} as it is written: {value:?}");
+        check_elements(connection, ty, &literal, value).await;
+    }
+}
+
+/// Checks a value as an element of an array, beside a NULL.
+async fn check_elements<T>(connection: &mut Connection, ty: &str, literal: &str, value: T)
+where
+    T: Encode + for<'r> Decode<'r> + Scalar + Debug + Display,
+{
+    let array = format!("array[null, {literal}]::{ty}[]");
+    let values: Vec<Option<T>> = connection
+        .fetch_one(&format!("select {array}"), ())
+        .await
+        .unwrap_or_else(|error| panic!("{array}: {error:#}"));
+    let shown: Vec<_> = values
+        .iter()
+        .map(|value| value.as_ref().map(ToString::to_string))
+        .collect();
+    assert_eq!(shown, [None, Some(value.to_string())], "{array}");
+    let sql = format!("select array_send($1::{ty}[]) = array_send({array})");
+    let is_same: bool = connection
+        .fetch_one(&sql, ([None, Some(value)],))
+        .await
+        .unwrap_or_else(|error| panic!("{array}: {error:#}"));
+    assert!(is_same, "{array} as it is written");
+}
+
+/// The name of the function that makes a type's binary form.
+async fn send_function(connection: &mut Connection, ty: &str) -> String {
+    let sql = "select typsend::regproc::text from pg_type where oid = $1::text::regtype";
+    connection
+        .fetch_one(sql, (ty,))
+        .await
+        .unwrap_or_else(|error| panic!("{ty}: {error:#}"))
+}
+
+/// Whether the server refuses to receive a value, which the driver has written as it is.
+async fn check_refused<T: Encode + Debug>(connection: &mut Connection, ty: &str, value: T) {
+    let sql = format!("select $1::{ty}::text");
+    let error = connection
+        .fetch_one::<String>(&sql, (&value,))
+        .await
+        .expect_err("the server must refuse it");
+    assert!(error.as_server().is_some(), "{value:?}: {error:#}");
+    live::check_token(connection).await;
+}

@@ -1,0 +1,115 @@
+//! Documents and queries of the full text search.
+
+use kornak::codec::{Lexeme, LexemePosition, LexemeWeight, TsQuery, TsVector};
+
+use super::live::connect;
+use super::{check_family, check_refused};
+
+#[tokio::test]
+async fn documents_are_exact() {
+    let mut connection = connect().await;
+    let connection = &mut connection;
+    let many: String = (1..=300)
+        .map(|index| format!("'w{index:03}':{index} "))
+        .collect();
+    let longest = format!("'{}':16383", "é".repeat(1023));
+    check_family::<TsVector>(
+        connection,
+        "tsvector",
+        &[
+            "",
+            "a",
+            "'a':1A,2B,3C,4 'b'",
+            "fat:2,4 cat:3A rat:5B",
+            "'it''s' 'back\\\\slash' ' ' 'na\u{ef}ve':16383",
+            "a:20000",
+            &many,
+            &longest,
+        ],
+    )
+    .await;
+    // The server sorts what it gets, and keeps one of each.
+    let lexeme = |text: &str| Lexeme {
+        text: text.into(),
+        positions: vec![LexemePosition {
+            index: 1,
+            weight: LexemeWeight::A,
+        }],
+    };
+    let unsorted = TsVector {
+        lexemes: vec![lexeme("b"), lexeme("a")],
+    };
+    let shown: String = connection
+        .fetch_one("select $1::tsvector::text", (&unsorted,))
+        .await
+        .unwrap();
+    assert_eq!(shown, "'a':1A 'b':1A");
+    let long = TsVector {
+        lexemes: vec![lexeme(&"a".repeat(2048))],
+    };
+    check_refused(connection, "tsvector", long).await;
+    let mut misordered = lexeme("a");
+    misordered.positions.insert(
+        0,
+        LexemePosition {
+            index: 7,
+            weight: LexemeWeight::D,
+        },
+    );
+    let misordered = TsVector {
+        lexemes: vec![misordered],
+    };
+    check_refused(connection, "tsvector", misordered).await;
+}
+
+#[tokio::test]
+async fn queries_are_exact() {
+    let mut connection = connect().await;
+    let connection = &mut connection;
+    let deep = format!("{}a{}", "!(".repeat(500), ")".repeat(500));
+    let nested = format!("{}a{}", "(b & (!c <-> ".repeat(100), "))".repeat(100));
+    check_family::<TsQuery>(
+        connection,
+        "tsquery",
+        &[
+            "a",
+            "'it''s' & 'back\\\\slash'",
+            "a:*AB & !b | c <-> d",
+            "(a | b) & c",
+            "a <2> (b <-> c)",
+            "a <2> b <-> c",
+            "a <16384> b",
+            "a <0> b",
+            "!(a & b)",
+            "!(a <-> b) <-> !c",
+            "a <-> (b | c)",
+            "(a & b) <-> (c & d)",
+            "!!a",
+            "a:ABCD | b:D | c:*",
+            "a & (b & (c & d))",
+            "((a | b) | c) | d",
+            &deep,
+            &nested,
+        ],
+    )
+    .await;
+    // What is put together here means the same there.
+    let query = TsQuery::lexeme("fat") & (TsQuery::prefix("ra") | !TsQuery::lexeme("cat"));
+    let (shown, matches): (String, bool) = connection
+        .fetch_one(
+            "select $1::tsquery::text, 'fat:1 rat:2 cat:3'::tsvector @@ $1",
+            (&query,),
+        )
+        .await
+        .unwrap();
+    assert_eq!(shown, query.to_string());
+    assert!(matches);
+    check_refused(connection, "tsquery", TsQuery::lexeme("a".repeat(2048))).await;
+    // The server sends an empty query, but its own receive function refuses it.
+    let empty: TsQuery = connection
+        .fetch_one("select ''::tsquery", ())
+        .await
+        .unwrap();
+    assert_eq!(empty, TsQuery::default());
+    check_refused(connection, "tsquery", empty).await;
+}
