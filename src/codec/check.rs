@@ -117,6 +117,11 @@ pub fn type_hint(ty: &Type) -> &'static str {
             Kind::Enum(_) => "String, or an enum that derives kornak::Encode and kornak::Decode",
             Kind::Composite(_) => "a struct that derives kornak::Encode and kornak::Decode",
             Kind::Array(element) => array_hint(element),
+            Kind::Range(subtype) => range_hint(subtype),
+            Kind::Multirange(range) => match range.element() {
+                Some(subtype) => multirange_hint(subtype),
+                None => "kornak::codec::Multirange",
+            },
             _ => "String, with the column cast to text",
         },
     }
@@ -134,6 +139,30 @@ fn array_hint(element: &Type) -> &'static str {
         oid::BYTEA => "Vec<Vec<u8>>",
         oid::UUID => "Vec<kornak::Uuid>",
         _ => "a Vec of the Rust type of its elements",
+    }
+}
+
+fn range_hint(subtype: &Type) -> &'static str {
+    match subtype.base().oid() {
+        oid::INT4 => "kornak::codec::Range<i32>",
+        oid::INT8 => "kornak::codec::Range<i64>",
+        oid::NUMERIC => "kornak::codec::Range<kornak::Numeric>",
+        oid::DATE => "kornak::codec::Range<kornak::Date>",
+        oid::TIMESTAMP => "kornak::codec::Range<kornak::Timestamp>",
+        oid::TIMESTAMPTZ => "kornak::codec::Range<kornak::TimestampTz>",
+        _ => "a kornak::codec::Range of the Rust type of its bounds",
+    }
+}
+
+fn multirange_hint(subtype: &Type) -> &'static str {
+    match subtype.base().oid() {
+        oid::INT4 => "kornak::codec::Multirange<i32>",
+        oid::INT8 => "kornak::codec::Multirange<i64>",
+        oid::NUMERIC => "kornak::codec::Multirange<kornak::Numeric>",
+        oid::DATE => "kornak::codec::Multirange<kornak::Date>",
+        oid::TIMESTAMP => "kornak::codec::Multirange<kornak::Timestamp>",
+        oid::TIMESTAMPTZ => "kornak::codec::Multirange<kornak::TimestampTz>",
+        _ => "a kornak::codec::Multirange of the Rust type of its bounds",
     }
 }
 

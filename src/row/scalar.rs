@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::from_row::Scalar;
 use crate::codec::{
     BitString, Cidr, Circle, Date, Inet, Interval, Line, LineSegment, Lsn, MacAddr, MacAddr8,
-    Money, Numeric, Path, Point, Polygon, RawJson, Rectangle, Snapshot, Tid, Time, TimeTz,
-    Timestamp, TimestampTz, TsQuery, TsVector, Uuid,
+    Money, Multirange, Numeric, Path, Point, Polygon, Range, RawJson, Rectangle, Snapshot, Tid,
+    Time, TimeTz, Timestamp, TimestampTz, TsQuery, TsVector, Uuid,
 };
 
 macro_rules! scalars {
@@ -29,6 +29,8 @@ scalars! {
 }
 
 impl<S> Scalar for RawJson<S> {}
+impl<T> Scalar for Range<T> {}
+impl<T> Scalar for Multirange<T> {}
 
 #[cfg(feature = "with-uuid-1")]
 scalars! { uuid::Uuid }

@@ -8,6 +8,7 @@ mod live;
 mod support;
 
 mod floats;
+mod ranges;
 mod shapes;
 mod text_search;
 
@@ -32,7 +33,10 @@ where
             .unwrap_or_else(|error| panic!("{case}: {error:#}"));
         assert_eq!(value.to_string(), shown, "{case} as it is shown");
         let is_same: bool = connection
-            .fetch_one(&format!("select {send}($1) = {send}({literal})"), (&value,))
+            .fetch_one(
+                &format!("select {send}($1::{ty}) = {send}({literal})"),
+                (&value,),
+            )
             .await
             .unwrap_or_else(|error| panic!("{case}: {error:#}"));
         assert!(is_same, "{case} as it is written: {value:?}");

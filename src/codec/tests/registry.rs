@@ -111,6 +111,10 @@ registry! {
     "Circle": Circle;
     "TsVector": TsVector;
     "TsQuery": TsQuery;
+    "Range<T>": Range<i32>, Range<i64>, Range<Numeric>, Range<Date>, Range<Timestamp>,
+        Range<TimestampTz>, Range<Option<i32>>, Range<&str>, Vec<Range<i32>>;
+    "Multirange<T>": Multirange<i32>, Multirange<i64>, Multirange<Numeric>, Multirange<Date>,
+        Multirange<Timestamp>, Multirange<TimestampTz>, Multirange<&str>;
     "Uuid": Uuid;
     "RawJson<S>": RawJson, RawJson<&str>;
     "Option<T>": Option<i32>, Option<&str>;
@@ -161,12 +165,15 @@ pub(super) fn types() -> Vec<Type> {
     let labels = vec!["red".into(), "green".into()];
     let color = custom(70000, "color", Kind::Enum(labels));
     let positive = custom(70001, "positive", Kind::Domain(Type::INT4));
+    let texts = custom(70006, "textrange", Kind::Range(Type::TEXT));
     let mut types = Type::BUILTIN.to_vec();
     types.extend([
         custom(70002, "_color", Kind::Array(color.clone())),
         custom(70003, "_positive", Kind::Array(positive)),
         custom(70004, "citext", Kind::Simple),
         custom(70005, "ltree", Kind::Simple),
+        custom(70007, "textmultirange", Kind::Multirange(texts.clone())),
+        texts,
         color,
     ]);
     types
@@ -186,6 +193,14 @@ const SEEDS: &[(&str, &str)] = &[
     ("polygon", "000000013ff00000000000004000000000000000"),
     ("tsvector", "0000000261000004c00180024003000462000000"),
     ("tsquery", "00000003020201000f0162000100006100"),
+    ("int4range", "020000000400000001000000040000000a"),
+    ("textrange", "06000000016100000001f0"),
+    ("textmultirange", "00000002000000010100000006100000000161"),
+    (
+        "int8multirange",
+        "0000000200000019020000000800000000000000010000000800000000000000030000000d\
+         12000000080000000000000007",
+    ),
     (
         "numeric",
         "000800040000000904d2162e23340d801ed204d2162e2328",
