@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask help` lists them.
 
 mod audit;
+mod bench;
 mod bite;
 mod codegen;
 mod cost;
@@ -32,6 +33,8 @@ cargo xtask <command>
                          driver
   cost [--only part]     instructions, allocations and system calls of each workload, beside
                          raw and tokio-postgres, and the gates of benches/targets.toml
+  bench [--quick] [--only part] [--json file]
+                         every driver at every workload against a real server
   tidy                   checks the layers of the modules, and what lints can't see
   ledger [--write]       checks, or writes, the table of scenarios in tests/LEDGER.md
   audit                  checks the dependencies against deny.toml
@@ -57,6 +60,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
     };
     match command {
         "audit" => audit::run(rest),
+        "bench" => bench::run(rest),
         "bite" => bite::run(rest),
         "codegen" => codegen::run(rest),
         "cost" => cost::run(rest),

@@ -39,6 +39,29 @@ pub enum Place {
 }
 
 impl Target {
+    /// The target of a URL with one host.
+    ///
+    /// # Errors
+    ///
+    /// If it is malformed or has no host.
+    pub fn parse(url: &str) -> Result<Self> {
+        let config: ::tokio_postgres::Config = url.parse()?;
+        let place = match config.get_hosts().first() {
+            Some(::tokio_postgres::config::Host::Unix(folder)) => Place::Socket(folder.clone()),
+            Some(::tokio_postgres::config::Host::Tcp(host)) => Place::Tcp(host.clone()),
+            None => return Err("the URL has no host".into()),
+        };
+        let user = config.get_user().unwrap_or("postgres");
+        Ok(Self {
+            place,
+            port: config.get_ports().first().copied().unwrap_or(5432),
+            user: user.to_owned(),
+            password: String::from_utf8_lossy(config.get_password().unwrap_or_default())
+                .into_owned(),
+            database: config.get_dbname().unwrap_or(user).to_owned(),
+        })
+    }
+
     /// The URL that all drivers understand.
     pub fn url(&self) -> String {
         let Self {
@@ -151,4 +174,16 @@ pub trait Driver: Sized + Send {
 
     /// W10, as a stream of owned rows.
     fn stream(&mut self, rows: i64) -> impl Future<Output = Result<Seen>> + Send;
+}
+
+/// A pool of a driver's connections, as its documentation advises.
+pub trait PoolDriver: Clone + Send + Sync + 'static {
+    /// The driver's name.
+    const NAME: &'static str;
+
+    /// A pool of so many connections.
+    fn open(target: &Target, size: usize) -> impl Future<Output = Result<Self>> + Send;
+
+    /// W2, on a connection of the pool.
+    fn lookup(&self, id: i32) -> impl Future<Output = Result<World>> + Send;
 }

@@ -1,9 +1,11 @@
 //! Kornak measured beside other drivers of PostgreSQL: the workloads, one trait that every
 //! driver does them by, and one file per driver.
 
+pub mod bench;
 pub mod client;
 pub mod cost;
 pub mod driver;
+pub mod live;
 pub mod repeat;
 pub mod replay;
 pub mod work;

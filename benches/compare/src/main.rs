@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use compare::client::Client;
-use compare::{Result, cost, replay};
+use compare::live::Order;
+use compare::{Result, bench, cost, replay};
 
 const HELP: &str = "\
 compare cost [--only <part of a workload's name>] [--targets <targets.toml>]
+compare bench [--quick] [--only <part of a name>] [--json <file>]
+compare live <order as JSON>
 compare client <driver> <workload> <times> <rows of W10> <folder> <port>
 compare replay <folder> <port>";
 
@@ -27,6 +30,12 @@ fn run(arguments: &[String]) -> Result<bool> {
     let (command, rest) = arguments.split_first().ok_or(HELP)?;
     match (command.as_str(), rest) {
         ("cost", rest) => cost::command::run(rest),
+        ("bench", rest) => bench::run(rest).map(|()| true),
+        ("live", [order]) => {
+            let order: Order = serde_json::from_str(order)?;
+            println!("{}", serde_json::to_string(&order.run()?)?);
+            Ok(true)
+        }
         ("client", rest) => Client::from_arguments(rest)?.run(|_| {}).map(|()| true),
         ("replay", [folder, port]) => replay::serve(folder.as_ref(), port.parse()?).map(|()| true),
         _ => Err(HELP.into()),

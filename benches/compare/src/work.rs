@@ -142,6 +142,8 @@ pub const INSERT: &str = "insert into kornak_bench.sink (id, name, value) values
 /// W9.
 pub const COPY_IN: &str =
     "copy kornak_bench.sink (id, name, value) from stdin with (format binary)";
+/// W9: what a driver may ask to learn the columns' types.
+pub const COPY_TYPES: &str = "select id, name, value from kornak_bench.sink limit 0";
 /// W10.
 pub const STREAM: &str = "select id, name, value from kornak_bench.stream where id <= $1";
 

@@ -1,8 +1,8 @@
 //! Kornak.
 
-use kornak::{Connection, RowRef};
+use kornak::{Connection, Params, Pool, RowRef, one};
 
-use super::{Driver, Target};
+use super::{Driver, PoolDriver, Target};
 use crate::Result;
 use crate::work::{self, Seen, Wide, World};
 
@@ -59,6 +59,42 @@ impl Driver for Kornak {
         Ok(self.connection.fetch_all(work::ARRAYS_SQL, ()).await?)
     }
 
+    async fn pipeline_each(&mut self, ids: &[i32]) -> Result<i64> {
+        let lookups: Vec<_> = ids.iter().map(|&id| lookup(id)).collect();
+        let mut sum = 0;
+        for world in self.connection.pipeline_each(lookups).await? {
+            sum += i64::from(world?.random_number);
+        }
+        Ok(sum)
+    }
+
+    async fn pipeline_one(&mut self, ids: &[i32]) -> Result<i64> {
+        let lookups: Vec<_> = ids.iter().map(|&id| lookup(id)).collect();
+        let worlds = self.connection.pipeline(lookups).await?;
+        let numbers = worlds.iter().map(|world| i64::from(world.random_number));
+        Ok(numbers.sum())
+    }
+
+    async fn inserts(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+        let items = rows
+            .iter()
+            .map(|(id, name, value)| (*id, name.as_str(), *value));
+        Ok(self.connection.execute_many(work::INSERT, items).await?)
+    }
+
+    async fn copy_in(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+        let items = rows
+            .iter()
+            .map(|(id, name, value)| (*id, name.as_str(), *value));
+        let columns = ["id", "name", "value"];
+        let mut copy = self
+            .connection
+            .copy_in_rows(("kornak_bench", "sink"), &columns)
+            .await?;
+        copy.send_all(items).await?;
+        Ok(copy.finish().await?)
+    }
+
     async fn visit(&mut self, rows: i64) -> Result<Seen> {
         let mut seen = Seen::default();
         let visit = |row: RowRef<'_>| {
@@ -82,5 +118,32 @@ impl Driver for Kornak {
             seen.row(id, &name, value);
         }
         Ok(seen)
+    }
+}
+
+/// A lookup of a pipeline.
+fn lookup(id: i32) -> kornak::connection::pipeline::One<'static, World, impl Params> {
+    one(work::LOOKUP, (id,))
+}
+
+/// The pool of Kornak, as it is by default.
+#[derive(Clone)]
+pub struct KornakPool {
+    pool: Pool,
+}
+
+impl PoolDriver for KornakPool {
+    const NAME: &'static str = "kornak";
+
+    async fn open(target: &Target, size: usize) -> Result<Self> {
+        let pool = Pool::builder()
+            .max_size(size)
+            .connect(target.url().as_str())
+            .await?;
+        Ok(Self { pool })
+    }
+
+    async fn lookup(&self, id: i32) -> Result<World> {
+        Ok(self.pool.fetch_one(work::LOOKUP, (id,)).await?)
     }
 }

@@ -1,12 +1,14 @@
 //! The limit: precomputed bytes go out, the replies are framed and not read.
 
 use std::io;
+use std::sync::{Arc, Mutex};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Semaphore;
 
-use super::{Driver, Place, Target};
+use super::{Driver, Place, PoolDriver, Target};
 use crate::Result;
 use crate::work::{self, Seen, Wide, World};
 
@@ -458,5 +460,36 @@ impl Driver for Raw {
     async fn stream(&mut self, rows: i64) -> Result<Seen> {
         self.wire.stream(rows, |_, _| {}).await?;
         Ok(Seen::default())
+    }
+}
+
+/// Raw connections, each used by one task at a time.
+#[derive(Clone)]
+pub struct RawPool {
+    permits: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Raw>>>,
+}
+
+impl PoolDriver for RawPool {
+    const NAME: &'static str = "raw";
+
+    async fn open(target: &Target, size: usize) -> Result<Self> {
+        let mut idle = Vec::new();
+        for _ in 0..size {
+            idle.push(Raw::connect(target).await?);
+        }
+        Ok(Self {
+            permits: Arc::new(Semaphore::new(size)),
+            idle: Arc::new(Mutex::new(idle)),
+        })
+    }
+
+    async fn lookup(&self, id: i32) -> Result<World> {
+        let _permit = self.permits.acquire().await?;
+        let taken = self.idle.lock().map_err(|_| "a task panicked")?.pop();
+        let mut raw = taken.ok_or("more permits than connections")?;
+        let world = raw.lookup(id).await;
+        self.idle.lock().map_err(|_| "a task panicked")?.push(raw);
+        world
     }
 }

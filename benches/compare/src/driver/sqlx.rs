@@ -2,10 +2,10 @@
 
 use futures_util::TryStreamExt;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{Connection, FromRow, Row};
 
-use super::{Driver, Target};
+use super::{Driver, Place, PoolDriver, Target};
 use crate::Result;
 use crate::work::{self, Seen, Wide, World};
 
@@ -18,7 +18,7 @@ impl Driver for Sqlx {
     const NAME: &'static str = "sqlx";
 
     async fn connect(target: &Target) -> Result<Self> {
-        let connection = PgConnection::connect(&target.url()).await?;
+        let connection = PgConnection::connect_with(&options(target)).await?;
         Ok(Self { connection })
     }
 
@@ -125,5 +125,44 @@ impl FromRow<'_, PgRow> for Wide {
             typelem: row.try_get::<Oid, _>("typelem")?.0,
             typarray: row.try_get::<Oid, _>("typarray")?.0,
         })
+    }
+}
+
+/// Its URLs have no place for the folder of a socket beside a port.
+fn options(target: &Target) -> PgConnectOptions {
+    let options = PgConnectOptions::new_without_pgpass()
+        .port(target.port)
+        .username(&target.user)
+        .password(&target.password)
+        .database(&target.database)
+        .ssl_mode(PgSslMode::Disable);
+    match &target.place {
+        Place::Socket(folder) => options.socket(folder),
+        Place::Tcp(host) => options.host(host),
+    }
+}
+
+/// The pool of sqlx, as it is by default.
+#[derive(Clone)]
+pub struct SqlxPool {
+    pool: PgPool,
+}
+
+impl PoolDriver for SqlxPool {
+    const NAME: &'static str = "sqlx";
+
+    async fn open(target: &Target, size: usize) -> Result<Self> {
+        let pool = PgPoolOptions::new()
+            .max_connections(size as u32)
+            .connect_with(options(target))
+            .await?;
+        Ok(Self { pool })
+    }
+
+    async fn lookup(&self, id: i32) -> Result<World> {
+        Ok(sqlx::query_as(work::LOOKUP)
+            .bind(id)
+            .fetch_one(&self.pool)
+            .await?)
     }
 }

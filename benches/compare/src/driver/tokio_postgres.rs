@@ -3,12 +3,13 @@
 use std::pin::pin;
 
 use bytes::Bytes;
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use futures_util::{StreamExt, TryStreamExt, future};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row, Statement};
 
-use super::{Driver, Target};
+use super::{Driver, PoolDriver, Target};
 use crate::Result;
 use crate::work::{self, Seen, Wide, World};
 
@@ -179,4 +180,30 @@ fn wide(row: &Row) -> Result<Wide> {
         typelem: row.try_get(10)?,
         typarray: row.try_get(11)?,
     })
+}
+
+/// deadpool with its own cache of statements, connections returned unchecked as its
+/// documentation says is fastest.
+#[derive(Clone)]
+pub struct Deadpool {
+    pool: Pool,
+}
+
+impl PoolDriver for Deadpool {
+    const NAME: &'static str = "tokio-postgres";
+
+    async fn open(target: &Target, size: usize) -> Result<Self> {
+        let config = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let manager = Manager::from_config(target.url().parse()?, NoTls, config);
+        let pool = Pool::builder(manager).max_size(size).build()?;
+        Ok(Self { pool })
+    }
+
+    async fn lookup(&self, id: i32) -> Result<World> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(work::LOOKUP).await?;
+        lookup(&client, &statement, id).await
+    }
 }

@@ -1,0 +1,186 @@
+//! The process that is measured against a live server: one driver, one workload, for so many
+//! seconds.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::driver::kornak::{Kornak, KornakPool};
+use crate::driver::raw::{Raw, RawPool};
+use crate::driver::raw_decode::RawDecode;
+use crate::driver::tokio_postgres::{Deadpool, TokioPostgres};
+use crate::driver::{Driver, PoolDriver, Target};
+use crate::repeat::{self, Input};
+use crate::work::{self, Work};
+
+/// What to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Order {
+    /// The driver.
+    pub driver: String,
+    /// The workload.
+    pub work: String,
+    /// How many tasks share a pool; 0 for one connection without one.
+    pub tasks: usize,
+    /// Whether the runtime has several threads.
+    pub multi_thread: bool,
+    /// How long it is done.
+    pub seconds: f64,
+    /// The rows of W10.
+    pub stream_rows: i64,
+    /// The server.
+    pub url: String,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// How often the workload was done in a second.
+    pub per_second: f64,
+    /// The median time, in microseconds.
+    pub p50_us: f64,
+    /// The time that one in a hundred exceeds, in microseconds.
+    pub p99_us: f64,
+    /// The client's processor time each took, in microseconds.
+    pub cpu_us: f64,
+    /// The most memory that the client ever held, in KiB.
+    pub peak_kib: u64,
+}
+
+/// How many connections a pool has.
+pub const POOL_SIZE: usize = 10;
+
+impl Order {
+    /// Does it; nothing where the driver has no such verb.
+    ///
+    /// # Errors
+    ///
+    /// What the driver reports; values that were read wrongly.
+    pub fn run(&self) -> Result<Option<Outcome>> {
+        let mut builder = if self.multi_thread {
+            tokio::runtime::Builder::new_multi_thread()
+        } else {
+            tokio::runtime::Builder::new_current_thread()
+        };
+        builder.enable_all().build()?.block_on(async {
+            match (self.driver.as_str(), self.tasks) {
+                ("raw", 0) => self.alone::<Raw>().await,
+                ("raw-decode", 0) => self.alone::<RawDecode>().await,
+                ("kornak", 0) => self.alone::<Kornak>().await,
+                ("tokio-postgres", 0) => self.alone::<TokioPostgres>().await,
+                #[cfg(feature = "sqlx")]
+                ("sqlx", 0) => self.alone::<crate::driver::sqlx::Sqlx>().await,
+                ("raw", _) => self.pooled::<RawPool>().await,
+                ("kornak", _) => self.pooled::<KornakPool>().await,
+                ("tokio-postgres", _) => self.pooled::<Deadpool>().await,
+                #[cfg(feature = "sqlx")]
+                ("sqlx", _) => self.pooled::<crate::driver::sqlx::SqlxPool>().await,
+                _ => Ok(None),
+            }
+        })
+    }
+
+    async fn alone<D: Driver>(&self) -> Result<Option<Outcome>> {
+        let work = Work::named(&self.work).ok_or("no such workload")?;
+        let target = Target::parse(&self.url)?;
+        let input = Input::new(self.stream_rows);
+        let mut driver = D::connect(&target).await?;
+        if !repeat::check(&mut driver, &target, work, &input).await? {
+            return Ok(None);
+        }
+        let mut turn = 0;
+        let warm = Instant::now();
+        while warm.elapsed().as_secs_f64() < self.seconds / 5.0 {
+            turn += 1;
+            repeat::once(&mut driver, &target, work, turn, &input).await?;
+        }
+        let (begun, cpu) = (Instant::now(), cpu_time()?);
+        let mut times = Vec::with_capacity(1 << 16);
+        while begun.elapsed().as_secs_f64() < self.seconds || times.is_empty() {
+            turn += 1;
+            let one = Instant::now();
+            repeat::once(&mut driver, &target, work, turn, &input).await?;
+            times.push(one.elapsed());
+        }
+        let outcome = Outcome::new(times, begun.elapsed(), cpu_time()? - cpu)?;
+        driver.close().await?;
+        Ok(Some(outcome))
+    }
+
+    async fn pooled<P: PoolDriver>(&self) -> Result<Option<Outcome>> {
+        let pool = P::open(&Target::parse(&self.url)?, POOL_SIZE).await?;
+        self.crowd(&pool, self.seconds / 5.0).await?;
+        let (begun, cpu) = (Instant::now(), cpu_time()?);
+        let times = self.crowd(&pool, self.seconds).await?;
+        Outcome::new(times, begun.elapsed(), cpu_time()? - cpu).map(Some)
+    }
+
+    /// All tasks look up for so many seconds.
+    async fn crowd<P: PoolDriver>(&self, pool: &P, seconds: f64) -> Result<Vec<Duration>> {
+        let begun = Instant::now();
+        let tasks: Vec<_> = (0..self.tasks as u64)
+            .map(|task| {
+                let pool = pool.clone();
+                tokio::spawn(async move {
+                    let mut times = Vec::with_capacity(1 << 12);
+                    let mut turn = task * 1000;
+                    while begun.elapsed().as_secs_f64() < seconds {
+                        turn += 1;
+                        let id = (turn * 97 % work::WORLD_ROWS as u64) as i32 + 1;
+                        let one = Instant::now();
+                        let world = pool.lookup(id).await?;
+                        times.push(one.elapsed());
+                        if world.id != id {
+                            return Err("another task's row".into());
+                        }
+                    }
+                    Result::<_>::Ok(times)
+                })
+            })
+            .collect();
+        let mut times = Vec::new();
+        for task in tasks {
+            times.extend(task.await??);
+        }
+        Ok(times)
+    }
+}
+
+impl Outcome {
+    fn new(mut times: Vec<Duration>, elapsed: Duration, cpu: Duration) -> Result<Self> {
+        times.sort_unstable();
+        let at = |part: f64| {
+            let index = ((times.len() - 1) as f64 * part) as usize;
+            times[index].as_secs_f64() * 1e6
+        };
+        let count = times.len() as f64;
+        Ok(Self {
+            per_second: count / elapsed.as_secs_f64(),
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            cpu_us: cpu.as_secs_f64() * 1e6 / count,
+            peak_kib: peak_memory()?,
+        })
+    }
+}
+
+/// The processor time of all threads of this process, from `/proc/self/task/*/schedstat`.
+fn cpu_time() -> Result<Duration> {
+    let mut nanoseconds = 0;
+    for task in std::fs::read_dir("/proc/self/task")? {
+        // A thread may have ended since.
+        let text = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        let first = text.split_whitespace().next();
+        nanoseconds += first.map_or(Ok(0), str::parse)?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// `VmHWM` of `/proc/self/status`, in KiB.
+fn peak_memory() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.ok_or("the kernel doesn't tell VmHWM")?.parse()?)
+}

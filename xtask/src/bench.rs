@@ -1,0 +1,23 @@
+//! `cargo xtask bench`: the live comparison with other drivers, by `benches/compare/`.
+
+use std::process::{Command, ExitCode};
+
+use xtask::{Context, Result, project_root};
+
+use crate::cost::{build_comparison, comparison};
+
+/// Runs `bench [--quick] [--only <part of a name>] [--json <file>]`.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    build_comparison(&[])?;
+    let status = Command::new(comparison())
+        .current_dir(project_root())
+        .arg("bench")
+        .args(arguments)
+        .status()
+        .context("running the comparison")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
