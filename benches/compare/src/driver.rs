@@ -118,6 +118,17 @@ pub trait Driver: Sized + Send {
     /// Says goodbye.
     fn close(self) -> impl Future<Output = Result<()>> + Send;
 
+    /// W11: connects, asks W1 and says goodbye. A driver whose `connect` prepares the other
+    /// workloads' statements leaves that out here.
+    fn connect_and_ask(target: &Target) -> impl Future<Output = Result<i32>> + Send {
+        async {
+            let mut driver = Self::connect(target).await?;
+            let one = driver.select_one().await?;
+            driver.close().await?;
+            Ok(one)
+        }
+    }
+
     /// W1.
     fn select_one(&mut self) -> impl Future<Output = Result<i32>> + Send;
 

@@ -88,9 +88,7 @@ pub async fn once<D: Driver>(
             black_box(driver.stream(input.stream_rows).await?);
         }
         Work::Connect => {
-            let mut fresh = D::connect(target).await?;
-            black_box(fresh.select_one().await?);
-            fresh.close().await?;
+            black_box(D::connect_and_ask(target).await?);
         }
     }
     Ok(())
@@ -156,10 +154,7 @@ async fn checked<D: Driver>(
         Work::CopyIn => driver.copy_in(&input.triples).await? == work::COPIED,
         Work::Visit => driver.visit(input.stream_rows).await? == seen(input.stream_rows),
         Work::Stream => driver.stream(input.stream_rows).await? == seen(input.stream_rows),
-        Work::Connect => {
-            once(driver, target, work, 1, input).await?;
-            true
-        }
+        Work::Connect => D::connect_and_ask(target).await? == 1,
     })
 }
 

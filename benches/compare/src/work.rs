@@ -33,7 +33,7 @@ pub enum Work {
     Visit,
     /// W10: the same as a stream of owned rows.
     Stream,
-    /// W11: connect, one query, close.
+    /// W11: connect, one query, close; by `trust`, until raw can do SCRAM.
     Connect,
 }
 

@@ -55,7 +55,22 @@ const TEXT: u32 = 25;
 const FLOAT8: u32 = 701;
 
 impl Wire {
+    /// Connects and prepares every statement.
     pub(super) async fn connect(target: &Target) -> Result<Self> {
+        let mut wire = Self::open(target).await?;
+        wire.prepare(&STATEMENTS).await?;
+        Ok(wire)
+    }
+
+    /// W11: nothing is prepared but what is asked.
+    pub(super) async fn connect_and_ask(target: &Target, row: impl FnMut(u8, &[u8])) -> Result<()> {
+        let mut wire = Self::open(target).await?;
+        wire.prepare(&STATEMENTS[..1]).await?;
+        wire.one(row).await?;
+        wire.close().await
+    }
+
+    async fn open(target: &Target) -> Result<Self> {
         let socket = match &target.place {
             Place::Socket(folder) => Socket::Unix(
                 UnixStream::connect(folder.join(format!(".s.PGSQL.{}", target.port))).await?,
@@ -87,8 +102,12 @@ impl Wire {
         });
         wire.socket.write_all(&startup).await?;
         wire.replies(1, |_, _| {}).await?;
+        Ok(wire)
+    }
+
+    async fn prepare(&mut self, statements: &[(&str, &str)]) -> Result<()> {
         let mut prepare = Vec::new();
-        for (name, sql) in STATEMENTS {
+        for &(name, sql) in statements {
             let oids: &[u32] = match name {
                 "lookup" => &[INT4],
                 "stream" => &[INT8],
@@ -105,9 +124,8 @@ impl Wire {
             });
         }
         sync(&mut prepare);
-        wire.socket.write_all(&prepare).await?;
-        wire.replies(1, |_, _| {}).await?;
-        Ok(wire)
+        self.socket.write_all(&prepare).await?;
+        self.replies(1, |_, _| {}).await
     }
 
     pub(super) async fn close(mut self) -> Result<()> {
@@ -399,6 +417,11 @@ impl Driver for Raw {
 
     async fn close(self) -> Result<()> {
         self.wire.close().await
+    }
+
+    async fn connect_and_ask(target: &Target) -> Result<i32> {
+        Wire::connect_and_ask(target, |_, _| {}).await?;
+        Ok(0)
     }
 
     async fn select_one(&mut self) -> Result<i32> {

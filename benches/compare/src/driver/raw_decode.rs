@@ -71,6 +71,17 @@ impl Driver for RawDecode {
         self.wire.close().await
     }
 
+    async fn connect_and_ask(target: &Target) -> Result<i32> {
+        let mut one = 0;
+        let read = |tag, body: &[u8]| {
+            if tag == b'D' {
+                one = i32::from_be_bytes(Columns::of(body).bytes());
+            }
+        };
+        Wire::connect_and_ask(target, read).await?;
+        Ok(one)
+    }
+
     async fn select_one(&mut self) -> Result<i32> {
         let mut one = 0;
         let read = |tag, body: &[u8]| {

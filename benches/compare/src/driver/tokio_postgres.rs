@@ -53,6 +53,15 @@ impl Driver for TokioPostgres {
         Ok(task.await??)
     }
 
+    async fn connect_and_ask(target: &Target) -> Result<i32> {
+        let (client, connection) = tokio_postgres::connect(&target.url(), NoTls).await?;
+        let task = tokio::spawn(connection);
+        let one = client.query_one(work::SELECT_ONE, &[]).await?.try_get(0)?;
+        drop(client);
+        task.await??;
+        Ok(one)
+    }
+
     async fn select_one(&mut self) -> Result<i32> {
         Ok(self.client.query_one(&self.one, &[]).await?.try_get(0)?)
     }
