@@ -6,7 +6,7 @@ use xtask::{Context, Result, project_root};
 
 use crate::cost::{build_comparison, comparison};
 
-/// Runs `bench [--quick] [--only <part of a name>] [--json <file>]`.
+/// Runs `bench`; the comparison reads the arguments.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     build_comparison(&[])?;
     let status = Command::new(comparison())

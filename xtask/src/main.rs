@@ -33,8 +33,10 @@ cargo xtask <command>
                          driver
   cost [--only part]     instructions, allocations and system calls of each workload, beside
                          raw and tokio-postgres, and the gates of benches/targets.toml
-  bench [--quick] [--only part] [--json file]
-                         every driver at every workload against a real server
+  bench [--quick] [--only part] [--setting part] [--drivers names] [--rounds n]
+        [--seconds n] [--json file]
+                         every driver at every workload against a real server; the rounds
+                         go to target/bench.json
   tidy                   checks the layers of the modules, and what lints can't see
   ledger [--write]       checks, or writes, the table of scenarios in tests/LEDGER.md
   audit                  checks the dependencies against deny.toml

@@ -52,12 +52,23 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if is_wanted(LIVE) {
         notes = run_live(&mut tally)?;
     }
+    if is_wanted(COST) {
+        match ["valgrind", "strace"]
+            .into_iter()
+            .find(|tool| find_program(tool).is_none())
+        {
+            None => tally.add(Step::check(COST, vec![own(COST, &[])?]))?,
+            Some(tool) => notes.push(format!(
+                "the cost of the workloads was not measured: {tool} is not installed"
+            )),
+        }
+    }
     let mut steps = long_steps()?;
     steps.retain(|step| is_wanted(&step.name));
     for step in steps {
         tally.add(step)?;
     }
-    if tally.passed + tally.failed == 0 {
+    if tally.passed + tally.failed == 0 && notes.is_empty() {
         return Err(Failure::new("no step has such a name"));
     }
     println!();
@@ -78,6 +89,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 
 /// What the names of the steps that need a server begin with.
 const LIVE: &str = "tests";
+
+/// The step that holds the gates of `benches/targets.toml`.
+const COST: &str = "cost";
 
 /// What is quick, and says much about what is slow.
 fn checks() -> Result<Vec<Step>> {

@@ -43,12 +43,15 @@ pub struct Row {
 pub fn rows() -> Vec<Row> {
     Work::ALL
         .into_iter()
+        // The replay is never far.
+        .filter(|work| *work != Work::Far)
         .map(|work| Row {
             work,
             lengths: match work {
                 Work::SelectOne | Work::Lookup => (200, 1200),
                 Work::Connect => (20, 70),
                 Work::Visit | Work::Stream => (2, 6),
+                Work::BlobsBorrowed | Work::BlobsOwned | Work::Arrays => (5, 15),
                 _ => (5, 25),
             },
         })

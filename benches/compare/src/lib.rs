@@ -4,10 +4,13 @@
 pub mod bench;
 pub mod client;
 pub mod cost;
+pub mod delay;
 pub mod driver;
 pub mod live;
 pub mod repeat;
 pub mod replay;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod work;
 
 /// The result of everything here that can fail.

@@ -31,6 +31,8 @@ pub struct Order {
     pub stream_rows: i64,
     /// The server.
     pub url: String,
+    /// The certificate to trust; without it there is no TLS.
+    pub root: Option<String>,
 }
 
 /// What came of it.
@@ -46,6 +48,8 @@ pub struct Outcome {
     pub cpu_us: f64,
     /// The most memory that the client ever held, in KiB.
     pub peak_kib: u64,
+    /// How much of that came after the client had connected, in KiB.
+    pub grown_kib: u64,
 }
 
 /// How many connections a pool has.
@@ -81,11 +85,22 @@ impl Order {
         })
     }
 
+    /// The server as it is asked for: a long way off for W12.
+    ///
+    /// # Errors
+    ///
+    /// If the order makes no sense.
+    pub fn target(&self) -> Result<Target> {
+        Target::parse_tls(&self.url, self.root.as_deref())
+    }
+
     async fn alone<D: Driver>(&self) -> Result<Option<Outcome>> {
         let work = Work::named(&self.work).ok_or("no such workload")?;
-        let target = Target::parse(&self.url)?;
+        let target = self.target()?;
         let input = Input::new(self.stream_rows);
+        let mut times = Vec::with_capacity(1 << 16);
         let mut driver = D::connect(&target).await?;
+        let idle_kib = peak_memory()?;
         if !repeat::check(&mut driver, &target, work, &input).await? {
             return Ok(None);
         }
@@ -96,24 +111,24 @@ impl Order {
             repeat::once(&mut driver, &target, work, turn, &input).await?;
         }
         let (begun, cpu) = (Instant::now(), cpu_time()?);
-        let mut times = Vec::with_capacity(1 << 16);
         while begun.elapsed().as_secs_f64() < self.seconds || times.is_empty() {
             turn += 1;
             let one = Instant::now();
             repeat::once(&mut driver, &target, work, turn, &input).await?;
             times.push(one.elapsed());
         }
-        let outcome = Outcome::new(times, begun.elapsed(), cpu_time()? - cpu)?;
+        let outcome = Outcome::new(times, begun.elapsed(), cpu_time()? - cpu, idle_kib)?;
         driver.close().await?;
         Ok(Some(outcome))
     }
 
     async fn pooled<P: PoolDriver>(&self) -> Result<Option<Outcome>> {
-        let pool = P::open(&Target::parse(&self.url)?, POOL_SIZE).await?;
+        let pool = P::open(&self.target()?, POOL_SIZE).await?;
+        let idle_kib = peak_memory()?;
         self.crowd(&pool, self.seconds / 5.0).await?;
         let (begun, cpu) = (Instant::now(), cpu_time()?);
         let times = self.crowd(&pool, self.seconds).await?;
-        Outcome::new(times, begun.elapsed(), cpu_time()? - cpu).map(Some)
+        Outcome::new(times, begun.elapsed(), cpu_time()? - cpu, idle_kib).map(Some)
     }
 
     /// All tasks look up for so many seconds.
@@ -148,19 +163,26 @@ impl Order {
 }
 
 impl Outcome {
-    fn new(mut times: Vec<Duration>, elapsed: Duration, cpu: Duration) -> Result<Self> {
+    fn new(
+        mut times: Vec<Duration>,
+        elapsed: Duration,
+        cpu: Duration,
+        idle_kib: u64,
+    ) -> Result<Self> {
         times.sort_unstable();
         let at = |part: f64| {
             let index = ((times.len() - 1) as f64 * part) as usize;
             times[index].as_secs_f64() * 1e6
         };
         let count = times.len() as f64;
+        let peak_kib = peak_memory()?;
         Ok(Self {
             per_second: count / elapsed.as_secs_f64(),
             p50_us: at(0.5),
             p99_us: at(0.99),
             cpu_us: cpu.as_secs_f64() * 1e6 / count,
-            peak_kib: peak_memory()?,
+            peak_kib,
+            grown_kib: peak_kib - idle_kib,
         })
     }
 }

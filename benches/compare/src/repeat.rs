@@ -88,7 +88,10 @@ pub async fn once<D: Driver>(
             black_box(driver.stream(input.stream_rows).await?);
         }
         Work::Connect => {
-            black_box(D::connect_and_ask(target).await?);
+            black_box(driver.connect_and_ask(target).await?);
+        }
+        Work::Far => {
+            black_box(driver.far(&input.ids[..work::FAR as usize]).await?);
         }
     }
     Ok(())
@@ -154,7 +157,11 @@ async fn checked<D: Driver>(
         Work::CopyIn => driver.copy_in(&input.triples).await? == work::COPIED,
         Work::Visit => driver.visit(input.stream_rows).await? == seen(input.stream_rows),
         Work::Stream => driver.stream(input.stream_rows).await? == seen(input.stream_rows),
-        Work::Connect => D::connect_and_ask(target).await? == 1,
+        Work::Connect => driver.connect_and_ask(target).await? == 1,
+        Work::Far => {
+            let far = work::FAR as usize;
+            driver.far(&input.ids[..far]).await? == numbers.take(far).sum::<i64>()
+        }
     })
 }
 

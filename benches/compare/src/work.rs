@@ -33,13 +33,15 @@ pub enum Work {
     Visit,
     /// W10: the same as a stream of owned rows.
     Stream,
-    /// W11: connect, one query, close; by `trust`, until raw can do SCRAM.
+    /// W11: connect, one query, close; on a live server with SCRAM.
     Connect,
+    /// W12: 20 lookups over a round trip of 5 ms.
+    Far,
 }
 
 impl Work {
     /// Every workload.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::SelectOne,
         Self::Lookup,
         Self::Wide,
@@ -54,6 +56,7 @@ impl Work {
         Self::Visit,
         Self::Stream,
         Self::Connect,
+        Self::Far,
     ];
 
     /// The name on the command line and in `targets.toml`.
@@ -73,6 +76,7 @@ impl Work {
             Self::Visit => "w10-visit",
             Self::Stream => "w10-stream",
             Self::Connect => "w11-connect",
+            Self::Far => "w12-far",
         }
     }
 
@@ -92,6 +96,7 @@ impl Work {
             Self::PipelineEach | Self::PipelineOne => (PIPELINED, "query"),
             Self::Inserts => (INSERTS, "insert"),
             Self::CopyIn => (COPIED, "row"),
+            Self::Far => (FAR, "query"),
             Self::Visit | Self::Stream => (1, "row"),
         }
     }
@@ -119,6 +124,10 @@ pub const ARRAYS: u64 = 100;
 pub const ARRAY_LENGTH: u64 = 100;
 /// The lookups of W7.
 pub const PIPELINED: u64 = 100;
+/// The lookups of W12.
+pub const FAR: u64 = 20;
+/// The round trip of W12, in milliseconds.
+pub const ROUND_TRIP_MS: u64 = 5;
 /// The inserts of W8.
 pub const INSERTS: u64 = 1_000;
 /// The rows of W9.

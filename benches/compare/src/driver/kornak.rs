@@ -2,26 +2,40 @@
 
 use kornak::{Connection, Params, Pool, RowRef, one};
 
-use super::{Driver, PoolDriver, Target};
+use super::{Driver, Place, PoolDriver, Target};
 use crate::Result;
 use crate::work::{self, Seen, Wide, World};
 
 /// A connection of Kornak.
 pub struct Kornak {
     connection: Connection,
+    /// Of W11: it keeps what SCRAM derives, and no connection for a second use.
+    pool: Option<Pool>,
 }
 
 impl Driver for Kornak {
     const NAME: &'static str = "kornak";
 
     async fn connect(target: &Target) -> Result<Self> {
-        let connection = Connection::connect(target.url().as_str()).await?;
-        Ok(Self { connection })
+        let connection = Connection::connect(url(target).as_str()).await?;
+        Ok(Self {
+            connection,
+            pool: None,
+        })
     }
 
     async fn close(self) -> Result<()> {
         self.connection.close().await;
         Ok(())
+    }
+
+    async fn connect_and_ask(&mut self, target: &Target) -> Result<i32> {
+        if self.pool.is_none() {
+            let pool = Pool::builder().max_size(1).max_uses(Some(1));
+            self.pool = Some(pool.build(url(target).as_str())?);
+        }
+        let pool = self.pool.as_ref().ok_or("no pool")?;
+        Ok(pool.fetch_one(work::SELECT_ONE, ()).await?)
     }
 
     async fn select_one(&mut self) -> Result<i32> {
@@ -75,6 +89,10 @@ impl Driver for Kornak {
         Ok(numbers.sum())
     }
 
+    async fn far(&mut self, ids: &[i32]) -> Result<i64> {
+        self.pipeline_one(ids).await
+    }
+
     async fn inserts(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
         let items = rows
             .iter()
@@ -121,6 +139,19 @@ impl Driver for Kornak {
     }
 }
 
+fn url(target: &Target) -> String {
+    match &target.place {
+        Place::Tls(_, root) => format!(
+            "{}&sslrootcert={}",
+            target
+                .url()
+                .replace("sslmode=require", "sslmode=verify-full"),
+            root.display()
+        ),
+        Place::Socket(_) | Place::Tcp(_) => target.url(),
+    }
+}
+
 /// A lookup of a pipeline.
 fn lookup(id: i32) -> kornak::connection::pipeline::One<'static, World, impl Params> {
     one(work::LOOKUP, (id,))
@@ -138,7 +169,7 @@ impl PoolDriver for KornakPool {
     async fn open(target: &Target, size: usize) -> Result<Self> {
         let pool = Pool::builder()
             .max_size(size)
-            .connect(target.url().as_str())
+            .connect(url(target).as_str())
             .await?;
         Ok(Self { pool })
     }

@@ -1,14 +1,17 @@
 //! The limit: precomputed bytes go out, the replies are framed and not read.
 
+mod scram;
+mod socket;
+
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::{Driver, Place, PoolDriver, Target};
+use self::socket::Socket;
+use super::{Driver, PoolDriver, Target};
 use crate::Result;
 use crate::work::{self, Seen, Wide, World};
 
@@ -29,11 +32,6 @@ pub(super) struct Wire {
     arrays: Vec<u8>,
     stream: Vec<u8>,
     scratch: Vec<u8>,
-}
-
-enum Socket {
-    Unix(UnixStream),
-    Tcp(TcpStream),
 }
 
 /// The statements, by the names that they are prepared under.
@@ -71,16 +69,7 @@ impl Wire {
     }
 
     async fn open(target: &Target) -> Result<Self> {
-        let socket = match &target.place {
-            Place::Socket(folder) => Socket::Unix(
-                UnixStream::connect(folder.join(format!(".s.PGSQL.{}", target.port))).await?,
-            ),
-            Place::Tcp(host) => {
-                let stream = TcpStream::connect((host.as_str(), target.port)).await?;
-                stream.set_nodelay(true)?;
-                Socket::Tcp(stream)
-            }
-        };
+        let socket = Socket::connect(target).await?;
         let mut wire = Self {
             socket,
             input: BytesMut::with_capacity(16 * 1024),
@@ -101,8 +90,36 @@ impl Wire {
             }
         });
         wire.socket.write_all(&startup).await?;
-        wire.replies(1, |_, _| {}).await?;
+        wire.log_in(target).await?;
         Ok(wire)
+    }
+
+    /// Answers what the server asks for, until it is ready.
+    async fn log_in(&mut self, target: &Target) -> Result<()> {
+        let mut login = scram::Login::new(&target.password);
+        loop {
+            let mut answer = Ok(Vec::new());
+            let ready = frames(&mut self.input, &mut |tag, body| {
+                if tag == b'R' {
+                    answer = login.answer(body);
+                }
+            })?;
+            let answer = answer?;
+            if ready > 0 {
+                return Ok(());
+            }
+            if !answer.is_empty() {
+                self.socket.write_all(&answer).await?;
+            }
+            self.read_more().await?;
+        }
+    }
+
+    async fn read_more(&mut self) -> Result<()> {
+        if self.socket.read_buf(&mut self.input).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        Ok(())
     }
 
     async fn prepare(&mut self, statements: &[(&str, &str)]) -> Result<()> {
@@ -246,24 +263,12 @@ impl Wire {
         let mut left = out;
         while !left.is_empty() {
             let Self { socket, input, .. } = self;
-            socket.ready().await?;
-            match socket.try_write(left) {
-                Ok(written) => left = &left[written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
-            }
-            if left.is_empty() {
-                break;
-            }
-            match socket.try_read(input) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                Ok(_) => {
-                    frames(input, &mut count)?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
+            let read = socket.write_and_read(&mut left, input).await?;
+            if read {
+                frames(input, &mut count)?;
             }
         }
+        self.socket.flush().await?;
         self.replies(1, count).await?;
         Ok(done)
     }
@@ -277,9 +282,7 @@ impl Wire {
             if seen == ready {
                 return Ok(());
             }
-            if self.socket.read(&mut self.input).await? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
+            self.read_more().await?;
         }
     }
 }
@@ -307,44 +310,6 @@ fn frames(input: &mut BytesMut, each: &mut impl FnMut(u8, &[u8])) -> Result<usiz
     input.advance(at);
     input.reserve(16 * 1024);
     Ok(ready)
-}
-
-impl Socket {
-    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Unix(socket) => socket.write_all(bytes).await,
-            Self::Tcp(socket) => socket.write_all(bytes).await,
-        }
-    }
-
-    async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Self::Unix(socket) => socket.read_buf(input).await,
-            Self::Tcp(socket) => socket.read_buf(input).await,
-        }
-    }
-
-    async fn ready(&self) -> io::Result<tokio::io::Ready> {
-        let interest = tokio::io::Interest::READABLE | tokio::io::Interest::WRITABLE;
-        match self {
-            Self::Unix(socket) => socket.ready(interest).await,
-            Self::Tcp(socket) => socket.ready(interest).await,
-        }
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Unix(socket) => socket.try_write(bytes),
-            Self::Tcp(socket) => socket.try_write(bytes),
-        }
-    }
-
-    fn try_read(&self, input: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Self::Unix(socket) => socket.try_read_buf(input),
-            Self::Tcp(socket) => socket.try_read_buf(input),
-        }
-    }
 }
 
 /// How many bytes a Sync has.
@@ -419,7 +384,7 @@ impl Driver for Raw {
         self.wire.close().await
     }
 
-    async fn connect_and_ask(target: &Target) -> Result<i32> {
+    async fn connect_and_ask(&mut self, target: &Target) -> Result<i32> {
         Wire::connect_and_ask(target, |_, _| {}).await?;
         Ok(0)
     }
@@ -470,6 +435,10 @@ impl Driver for Raw {
     async fn pipeline_one(&mut self, ids: &[i32]) -> Result<i64> {
         self.wire.pipeline(ids, false, |_, _| {}).await?;
         Ok(0)
+    }
+
+    async fn far(&mut self, ids: &[i32]) -> Result<i64> {
+        self.pipeline_one(ids).await
     }
 
     async fn inserts(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {

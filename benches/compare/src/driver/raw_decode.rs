@@ -71,7 +71,7 @@ impl Driver for RawDecode {
         self.wire.close().await
     }
 
-    async fn connect_and_ask(target: &Target) -> Result<i32> {
+    async fn connect_and_ask(&mut self, target: &Target) -> Result<i32> {
         let mut one = 0;
         let read = |tag, body: &[u8]| {
             if tag == b'D' {
@@ -188,6 +188,10 @@ impl Driver for RawDecode {
         let mut sum = 0;
         self.wire.pipeline(ids, false, add(&mut sum)).await?;
         Ok(sum)
+    }
+
+    async fn far(&mut self, ids: &[i32]) -> Result<i64> {
+        self.pipeline_one(ids).await
     }
 
     async fn inserts(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {

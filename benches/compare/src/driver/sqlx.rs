@@ -139,6 +139,10 @@ fn options(target: &Target) -> PgConnectOptions {
     match &target.place {
         Place::Socket(folder) => options.socket(folder),
         Place::Tcp(host) => options.host(host),
+        Place::Tls(host, root) => options
+            .host(host)
+            .ssl_mode(PgSslMode::VerifyFull)
+            .ssl_root_cert(root),
     }
 }
 

@@ -5,11 +5,12 @@ use std::pin::pin;
 use bytes::Bytes;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use futures_util::{StreamExt, TryStreamExt, future};
+use tokio::task::JoinHandle;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row, Statement};
 
-use super::{Driver, PoolDriver, Target};
+use super::{Driver, Place, PoolDriver, Target};
 use crate::Result;
 use crate::work::{self, Seen, Wide, World};
 
@@ -24,15 +25,14 @@ pub struct TokioPostgres {
     arrays: Statement,
     stream: Statement,
     insert: Statement,
-    task: tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>,
+    task: JoinHandle<Result<(), tokio_postgres::Error>>,
 }
 
 impl Driver for TokioPostgres {
     const NAME: &'static str = "tokio-postgres";
 
     async fn connect(target: &Target) -> Result<Self> {
-        let (client, connection) = tokio_postgres::connect(&target.url(), NoTls).await?;
-        let task = tokio::spawn(connection);
+        let (client, task) = open(target).await?;
         Ok(Self {
             one: client.prepare(work::SELECT_ONE).await?,
             lookup: client.prepare(work::LOOKUP).await?,
@@ -53,9 +53,8 @@ impl Driver for TokioPostgres {
         Ok(task.await??)
     }
 
-    async fn connect_and_ask(target: &Target) -> Result<i32> {
-        let (client, connection) = tokio_postgres::connect(&target.url(), NoTls).await?;
-        let task = tokio::spawn(connection);
+    async fn connect_and_ask(&mut self, target: &Target) -> Result<i32> {
+        let (client, task) = open(target).await?;
         let one = client.query_one(work::SELECT_ONE, &[]).await?.try_get(0)?;
         drop(client);
         task.await??;
@@ -118,6 +117,10 @@ impl Driver for TokioPostgres {
             .sum())
     }
 
+    async fn far(&mut self, ids: &[i32]) -> Result<i64> {
+        self.pipeline_each(ids).await
+    }
+
     async fn inserts(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
         let transaction = self.client.transaction().await?;
         let insert = &self.insert;
@@ -163,6 +166,28 @@ impl Driver for TokioPostgres {
     }
 }
 
+async fn open(target: &Target) -> Result<(Client, JoinHandle<Result<(), tokio_postgres::Error>>)> {
+    let url = target.url();
+    match &target.place {
+        #[cfg(feature = "tls")]
+        Place::Tls(_, root) => {
+            let tls = tls(root)?;
+            let (client, connection) = tokio_postgres::connect(&url, tls).await?;
+            Ok((client, tokio::spawn(connection)))
+        }
+        _ => {
+            let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+            Ok((client, tokio::spawn(connection)))
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+fn tls(root: &std::path::Path) -> Result<tokio_postgres_rustls::MakeRustlsConnect> {
+    let config = (*crate::tls::client(root)?).clone();
+    Ok(tokio_postgres_rustls::MakeRustlsConnect::new(config))
+}
+
 /// No parameters, as `query_raw` wants them.
 const NONE: [i32; 0] = [];
 
@@ -205,7 +230,12 @@ impl PoolDriver for Deadpool {
         let config = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
-        let manager = Manager::from_config(target.url().parse()?, NoTls, config);
+        let postgres = target.url().parse()?;
+        let manager = match &target.place {
+            #[cfg(feature = "tls")]
+            Place::Tls(_, root) => Manager::from_config(postgres, tls(root)?, config),
+            _ => Manager::from_config(postgres, NoTls, config),
+        };
         let pool = Pool::builder(manager).max_size(size).build()?;
         Ok(Self { pool })
     }

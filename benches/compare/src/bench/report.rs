@@ -1,0 +1,204 @@
+//! What the live comparison prints: the circumstances, a table for each setting, and where
+//! Kornak loses.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::{Line, Measured, Plan, Setting, name};
+use crate::live::Outcome;
+use crate::work::{ROUND_TRIP_MS, Work};
+
+/// What is said of a run beside its figures.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Circumstances {
+    /// What the server says it is.
+    pub(super) server: String,
+    /// Its settings that matter.
+    pub(super) settings: Vec<(String, String)>,
+    /// The locked versions of the drivers.
+    pub(super) versions: BTreeMap<String, String>,
+    /// The machine.
+    pub(super) machine: String,
+    /// What was left out, and why.
+    pub(super) left_out: Vec<String>,
+}
+
+/// The versions of the crates that are compared.
+pub(super) fn versions() -> BTreeMap<String, String> {
+    let lock = include_str!("../../Cargo.lock");
+    let names = [
+        "kornak",
+        "tokio",
+        "tokio-postgres",
+        "deadpool-postgres",
+        "sqlx",
+        "rustls",
+        "xitca-postgres",
+        "wtx",
+        "diesel-async",
+    ];
+    let mut versions = BTreeMap::new();
+    for package in lock.split("[[package]]") {
+        let field = |name: &str| {
+            let line = package.lines().find_map(|line| line.strip_prefix(name))?;
+            Some(line.trim_matches([' ', '=', '"']).to_owned())
+        };
+        if let (Some(name), Some(version)) = (field("name"), field("version"))
+            && names.contains(&name.as_str())
+        {
+            versions.insert(name, version);
+        }
+    }
+    versions
+}
+
+/// The processor, how many, and the system.
+pub(super) fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let information = read("/proc/cpuinfo");
+    let model = information
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown processor", |model| {
+            model.trim_matches([' ', '\t', ':'])
+        });
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "{cores} × {model}, Linux {}",
+        read("/proc/sys/kernel/osrelease").trim()
+    )
+}
+
+/// Renders everything.
+pub(super) fn render(plan: &Plan, all: &[Measured], circumstances: &Circumstances) -> String {
+    let mut out = format!(
+        "{}\n{}\n{}\n{}\n{} rounds of {} s each, interleaved; medians; W10 of {} rows, W12 over \
+         a round trip of {ROUND_TRIP_MS} ms; release build with thin LTO. A ratio is to raw in \
+         the same rounds; ± is half the spread of the rounds. raw doesn't read rows. Grown: by \
+         how much the peak lies over what the connected client held.\n",
+        circumstances.server,
+        pairs(circumstances.settings.iter().map(|(a, b)| (a, b)), " = "),
+        pairs(circumstances.versions.iter(), " "),
+        circumstances.machine,
+        plan.rounds,
+        plan.seconds,
+        plan.stream_rows
+    );
+    for what in &circumstances.left_out {
+        let _ = writeln!(out, "Left out: {what}");
+    }
+    let mut losses = Vec::new();
+    for &setting in &plan.settings {
+        if all.iter().any(|one| one.setting == setting) {
+            table(&mut out, plan, all, setting, &mut losses);
+        }
+    }
+    out.push_str("\n## Where Kornak loses (by more than 8 %)\n\n");
+    if losses.is_empty() {
+        out.push_str("Nowhere in this run.\n");
+    }
+    for loss in losses {
+        let _ = writeln!(out, "- {loss}");
+    }
+    out
+}
+
+fn pairs<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>, between: &str) -> String {
+    let texts: Vec<String> = pairs
+        .map(|(name, value)| format!("{name}{between}{value}"))
+        .collect();
+    texts.join(", ")
+}
+
+fn table(
+    out: &mut String,
+    plan: &Plan,
+    all: &[Measured],
+    setting: Setting,
+    losses: &mut Vec<String>,
+) {
+    let _ = writeln!(
+        out,
+        "\n## {}\n\n| workload | driver | per second | ± % | to raw | p50 µs | p99 µs | client CPU µs | peak MiB | grown MiB |\n\
+         | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        setting.name()
+    );
+    for line in plan.lines() {
+        let of_line: Vec<&Measured> = all
+            .iter()
+            .filter(|one| {
+                one.setting == setting && (one.work, one.tasks) == (line.0.name(), line.1)
+            })
+            .collect();
+        let rate_of = |driver: &str| {
+            let found = of_line.iter().find(|one| one.driver == driver);
+            found.map(|one| one.rate())
+        };
+        let (raw, kornak) = (rate_of("raw"), rate_of("kornak"));
+        for one in &of_line {
+            let ratio = raw.map_or(String::new(), |raw| format!("{:.2}", one.rate() / raw));
+            let _ = writeln!(
+                out,
+                "| {} | {} | {:.0} | {:.0} | {ratio} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
+                name(line),
+                one.driver,
+                one.rate(),
+                one.spread() * 50.0,
+                one.middle(|round| round.p50_us),
+                one.middle(|round| round.p99_us),
+                one.middle(|round| round.cpu_us),
+                one.middle(|round| round.peak_kib as f64 / 1024.0),
+                one.middle(|round| round.grown_kib as f64 / 1024.0),
+            );
+            losses.extend(loss(setting, line, one, kornak));
+        }
+    }
+}
+
+/// In what a peer beats Kornak, if it does.
+fn loss(setting: Setting, line: Line, one: &Measured, kornak: Option<f64>) -> Option<String> {
+    if matches!(one.driver, "raw" | "raw-decode" | "kornak") {
+        return None;
+    }
+    match kornak {
+        Some(kornak) if one.rate() > kornak * 1.08 => Some(format!(
+            "{}, {}: {} does {:.2} × as many",
+            setting.name(),
+            name(line),
+            one.driver,
+            one.rate() / kornak
+        )),
+        Some(_) => None,
+        None => Some(format!(
+            "{}: Kornak has no verb for it, {} does",
+            name(line),
+            one.driver
+        )),
+    }
+}
+
+impl Measured {
+    fn rate(&self) -> f64 {
+        self.middle(|round| round.per_second)
+    }
+
+    /// The distance between the fastest and the slowest round, in parts of the median.
+    fn spread(&self) -> f64 {
+        let rates = self.rounds.iter().map(|round| round.per_second);
+        let (low, high) = rates.fold((f64::MAX, 0.0_f64), |(low, high), rate| {
+            (low.min(rate), high.max(rate))
+        });
+        (high - low) / self.rate()
+    }
+
+    fn middle(&self, figure: fn(&Outcome) -> f64) -> f64 {
+        let mut figures: Vec<f64> = self.rounds.iter().map(figure).collect();
+        figures.sort_unstable_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    }
+}
+
+/// Whether a workload is done from far away.
+pub(super) fn is_far(line: Line) -> bool {
+    line.0 == Work::Far
+}
