@@ -63,7 +63,7 @@ fn errors_name_the_place_in_a_uri() {
 #[test]
 fn errors_name_the_place_in_pairs() {
     check("user=a ^host", NO_PAIR);
-    check("^user", NO_PAIR);
+    check("^user", NO_PAIR_AT_ALL);
     check("user=a ^b c=d", NO_PAIR);
     check(
         "user=a password=^'b",
@@ -259,6 +259,9 @@ fn s31_secrets_of_every_source_stay_hidden() {
 
 const NO_DIGITS: &str =
     "expected two hexadecimal digits behind %; a percent sign itself is written %25";
+
+const NO_PAIR_AT_ALL: &str = "expected postgres://… or an option's name and = (a value with blanks \
+                              in it is quoted: name='a value')";
 
 const NO_PAIR: &str =
     "expected an option's name and = (a value with blanks in it is quoted: name='a value')";

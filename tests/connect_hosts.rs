@@ -1,5 +1,7 @@
 //! Several hosts: which one is taken, which is passed over, and how long it may take.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kornak::config::{Config, Environment, TargetSessionAttrs};
@@ -48,9 +50,9 @@ async fn port_of(mut connection: Connection) -> u16 {
     port.parse().expect("a number")
 }
 
-/// A primary and a standby of it. The major is one whose binaries can make copies.
+/// A primary and a standby of it, of the major that the run is for.
 fn pair(name: &str) -> (Private, Private) {
-    let primary = Server::private_of(15, name, &["max_wal_senders = 4"]).expect("a primary");
+    let primary = Server::private(name, &["max_wal_senders = 4"]).expect("a primary");
     let standby = primary
         .standby(name, &["hot_standby = on"])
         .expect("a standby");
@@ -116,18 +118,36 @@ async fn r37_each_target_session_attrs_finds_its_server() {
     }
 }
 
+/// What is read and written while the primary goes and the standby takes its place, for each
+/// `target_session_attrs`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r37_a_standby_is_promoted_under_load() {
+    use TargetSessionAttrs::{Any, PreferStandby, Primary, ReadOnly, ReadWrite, Standby};
+
     let (mut primary, standby) = pair("promote");
-    let config = real(&[&primary, &standby])
-        .target_session_attrs(TargetSessionAttrs::ReadWrite)
-        .connect_timeout(GENEROUS);
-    let pool = Pool::builder()
-        .max_size(4)
-        .connect(config)
-        .await
-        .expect("the primary");
-    pool.execute("create table written (port text, task int, number int)", ())
+    let pool = async |wish: TargetSessionAttrs, servers: &[&Server]| {
+        let config = real(servers)
+            .target_session_attrs(wish)
+            .connect_timeout(GENEROUS);
+        let pool = Pool::builder().max_size(2).connect(config).await;
+        pool.unwrap_or_else(|error| panic!("{wish}: {error}"))
+    };
+    let first = (*primary).clone();
+    let both = [&first, &*standby];
+    let writers = [
+        pool(ReadWrite, &both).await,
+        pool(Primary, &both).await,
+        pool(Any, &both).await,
+        // Until its server is promoted each of its connections is left behind (25006).
+        pool(Any, &[&standby]).await,
+    ];
+    let readers = [
+        pool(Standby, &both).await,
+        pool(ReadOnly, &both).await,
+        pool(PreferStandby, &both).await,
+    ];
+    writers[0]
+        .execute("create table written (port text, task int, number int)", ())
         .await
         .expect("a table");
     // The standby must know the table before the primary is gone.
@@ -137,25 +157,45 @@ async fn r37_a_standby_is_promoted_under_load() {
     }
 
     let new_port = standby.port().to_string();
-    let tasks: Vec<_> = (0..4)
+    let is_over = Arc::new(AtomicBool::new(false));
+    let reading = readers.map(|pool| {
+        let (is_over, new_port) = (is_over.clone(), new_port.clone());
+        tokio::spawn(async move {
+            let mut count = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let port: String = pool
+                    .fetch_one("select current_setting('port')", ())
+                    .await
+                    .expect("a standby goes on serving while it is promoted");
+                assert_eq!(port, new_port);
+                count += 1;
+            }
+            count
+        })
+    });
+    let writing: Vec<_> = (0..8)
         .map(|task: i32| {
-            let (pool, new_port) = (pool.clone(), new_port.clone());
+            let (pool, new_port) = (writers[task as usize / 2].clone(), new_port.clone());
             tokio::spawn(async move {
                 let mut kept = Vec::new();
+                let mut read_only = 0;
                 for number in 0.. {
                     let sql = "insert into written values (current_setting('port'), $1, $2) \
                                returning port";
                     // What fails meanwhile is tried again with the next number.
-                    if let Ok(port) = pool.fetch_one::<String>(sql, (task, number)).await {
-                        if port == new_port {
-                            kept.push(number);
+                    match pool.fetch_one::<String>(sql, (task, number)).await {
+                        Ok(port) if port == new_port => kept.push(number),
+                        Ok(_) => {}
+                        Err(error) => {
+                            let refused = Some(SqlState::READ_ONLY_SQL_TRANSACTION);
+                            read_only += usize::from(error.sqlstate() == refused);
                         }
                     }
                     if kept.len() == 20 {
                         break;
                     }
                 }
-                kept
+                (kept, read_only)
             })
         })
         .collect();
@@ -163,14 +203,43 @@ async fn r37_a_standby_is_promoted_under_load() {
     primary.stop(StopMode::Immediate).expect("it stops");
     standby.promote().expect("it is promoted");
     let mut reader = RawClient::connect(&target_of(&standby)).expect("the new primary");
-    for (number, task) in tasks.into_iter().enumerate() {
+    for (number, task) in writing.into_iter().enumerate() {
         let kept = within(GENEROUS * 2, "writing to the new primary", task).await;
-        let kept = kept.expect("no panic");
+        let (kept, read_only) = kept.expect("no panic");
         let written = reader.column(&format!(
             "select number from written where task = {number} and port = '{new_port}' order by 1"
         ));
         let kept: Vec<_> = kept.iter().map(ToString::to_string).collect();
         assert_eq!(written, kept, "what was acknowledged is there, once");
+        // Who asks for a server to write to is given no other.
+        assert!(number >= 4 || read_only == 0, "{number}: {read_only}");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for task in reading {
+        let count = within(GENEROUS, "reading from the standby", task).await;
+        assert!(count.expect("no panic") > 0);
+    }
+    // From now on there is no standby to be had.
+    for (wish, is_in) in [
+        (Standby, false),
+        (ReadOnly, false),
+        (PreferStandby, true),
+        (Primary, true),
+        (ReadWrite, true),
+        (Any, true),
+    ] {
+        let result = connect(real(&both).target_session_attrs(wish)).await;
+        match result {
+            Ok(connection) => {
+                assert!(is_in, "{wish}");
+                assert_eq!(port_of(connection).await, standby.port());
+            }
+            // The last that was tried is the one that lives.
+            Err(error) => assert!(
+                !is_in && error.kind() == ErrorKind::NoSuitableServer,
+                "{wish}: {error}"
+            ),
+        }
     }
 }
 

@@ -140,10 +140,18 @@ fn parse_keywords(text: &[u8], pairs: &mut Pairs) -> Result<(), Error> {
         let name = &text[name_at..at];
         at = skip_blanks(text, at);
         if text.get(at) != Some(&b'=') {
+            let is_first = pairs.0.is_empty();
             return Err(malformed(
                 name_at,
-                "expected an option's name and = (a value with blanks in it is quoted: \
-                 name='a value')",
+                if is_first && text.windows(3).any(|window| window == b"://") {
+                    "a URI begins with postgres:// or postgresql://"
+                } else if is_first {
+                    "expected postgres://… or an option's name and = (a value with blanks in it \
+                     is quoted: name='a value')"
+                } else {
+                    "expected an option's name and = (a value with blanks in it is quoted: \
+                     name='a value')"
+                },
             ));
         }
         at = skip_blanks(text, at + 1);

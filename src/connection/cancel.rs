@@ -6,10 +6,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use crate::buffer::WriteBuffer;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::CancelKey;
 use crate::transport::{Stream, connect_error};
 use crate::wire::frontend;
@@ -26,6 +27,8 @@ pub struct CancelToken {
 
 struct Inner {
     endpoint: Endpoint,
+    /// How long it may take: `connect_timeout`, as for any other connection.
+    limit: Option<Duration>,
     /// Some poolers give none.
     key: Option<CancelKey>,
 }
@@ -35,21 +38,27 @@ struct Inner {
 pub(super) struct Cancelling(Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>);
 
 impl CancelToken {
-    pub(super) fn new(endpoint: Endpoint, key: Option<CancelKey>) -> Self {
+    pub(super) fn new(endpoint: Endpoint, limit: Option<Duration>, key: Option<CancelKey>) -> Self {
+        let inner = Inner {
+            endpoint,
+            limit,
+            key,
+        };
         Self {
-            inner: Arc::new(Inner { endpoint, key }),
+            inner: Arc::new(inner),
         }
     }
 
-    /// Sends the request over a connection of its own, with the TLS policy of the one that
-    /// it is for, and waits until the server has taken note of it.
+    /// Sends the request over a connection of its own, to the address and with the TLS policy
+    /// of the one that it is for, and waits until the server has taken note of it, for the
+    /// configuration's `connect_timeout` at most.
     ///
     /// That the server has taken note doesn't mean that anything was cancelled: the
     /// operation itself then fails with SQLSTATE 57014 (`query_canceled`), or was over.
     ///
     /// # Errors
     ///
-    /// If the server can't be reached, or gave no key.
+    /// If the server can't be reached in time, or gave no key.
     ///
     /// # Cancel safety
     ///
@@ -58,6 +67,20 @@ impl CancelToken {
         let Some(key) = &self.inner.key else {
             return Err(Error::usage("the server gave no key to cancel with"));
         };
+        let request = self.request(key);
+        let result = match self.inner.limit {
+            None => request.await,
+            Some(limit) => tokio::time::timeout(limit, request)
+                .await
+                .unwrap_or_else(|_| {
+                    let late = "the cancel request was not answered within connect_timeout";
+                    Err(Error::new(ErrorKind::Timeout, late))
+                }),
+        };
+        result.map_err(|error| error.with_place(self.inner.endpoint.address()))
+    }
+
+    async fn request(&self, key: &CancelKey) -> Result<()> {
         let mut stream = self.inner.endpoint.open().await?;
         let mut out = WriteBuffer::default();
         frontend::cancel_request(&mut out, key.process_id, &key.secret)?;
@@ -66,14 +89,17 @@ impl CancelToken {
         })?;
         // The server closes the connection when it has sent the signal (ProcessCancelRequest
         // in its postmaster): until then the request may still hit what runs next.
-        let mut rest = bytes::BytesMut::with_capacity(64);
-        while poll_fn(|cx| stream.poll_read(cx, &mut rest))
-            .await
-            .is_ok_and(|count| count > 0)
-        {
+        let mut rest = bytes::BytesMut::with_capacity(ANSWER_CAPACITY);
+        for _ in 0..MAX_ANSWERS {
+            let read = poll_fn(|cx| stream.poll_read(cx, &mut rest)).await;
+            if !read.is_ok_and(|count| count > 0) {
+                return Ok(());
+            }
             rest.clear();
         }
-        Ok(())
+        Err(Error::protocol(
+            "the server answers the cancel request without end",
+        ))
     }
 
     pub(super) fn process_id(&self) -> i32 {
@@ -99,6 +125,12 @@ impl Future for Cancelling {
         Poll::Ready(result)
     }
 }
+
+/// How much of an answer to a cancel request is read at once, in bytes. PostgreSQL gives none.
+const ANSWER_CAPACITY: usize = 1024;
+
+/// How often more of an answer to a cancel request is read: room for a pooler's words.
+const MAX_ANSWERS: usize = 16;
 
 /// Writes all that is pending.
 pub(super) async fn write_all(stream: &mut Stream, out: &mut WriteBuffer) -> io::Result<()> {

@@ -3,15 +3,16 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
 use super::Connection;
+use super::advice::advise;
 use super::endpoint::{Address, Endpoint, TlsSetup, Unopened};
 use super::hosts::{HostMemory, Standing, share};
 use super::login::log_in;
+use super::resolver::Resolver;
 use super::roles::Fitness;
 use crate::config::{self, Config, ResolvedConfig, Secret};
 use crate::error::{Error, ErrorKind, Outcome, Result, SqlState};
@@ -27,6 +28,7 @@ pub(crate) struct Connector {
     tls: Mutex<Option<TlsSetup>>,
     keys: KeyCache,
     hosts: HostMemory,
+    resolver: Resolver,
 }
 
 /// The keys of SCRAM exchanges that went well, for one password of one user at one host
@@ -50,9 +52,21 @@ struct Attempt<'a> {
     tls: TlsSetup,
 }
 
+/// One address of a host, as errors name it.
+struct Place<'a> {
+    host: &'a config::Endpoint,
+    address: &'a Address,
+}
+
 /// How many keys are kept: more hosts, users and passwords than one configuration has at a
 /// time.
 const MAX_KEYS: usize = 16;
+
+/// The message where a name server is silent.
+const UNRESOLVED: &str = "its address was not found within connect_timeout";
+
+/// The message where a server is silent.
+const UNANSWERED: &str = "no connection was made within connect_timeout";
 
 /// How many of the earlier failures an error tells.
 const MAX_NOTES: usize = 8;
@@ -64,6 +78,7 @@ impl Connector {
             tls: Mutex::default(),
             keys: KeyCache::default(),
             hosts: HostMemory::default(),
+            resolver: Resolver::default(),
         }
     }
 
@@ -94,7 +109,8 @@ impl Connector {
             tls: self.tls_setup(&config)?,
             config: &config,
         };
-        Box::pin(attempt.run(deadline)).await
+        let result = Box::pin(attempt.run(deadline)).await;
+        result.map_err(|error| advise(error, &config))
     }
 
     /// The TLS that the configuration asks for: the one that was made before, unless options
@@ -113,74 +129,90 @@ impl Attempt<'_> {
     async fn run(self, deadline: Option<Instant>) -> Result<Connection> {
         let hosts = self.config.hosts().iter().collect();
         let hosts = self.order(hosts, ToString::to_string)?;
-        let mut failures: Vec<Error> = Vec::new();
+        let mut failures = Vec::new();
         // A connection that will do if nothing better is found.
         let mut spare = None;
         for (index, host) in hosts.iter().enumerate() {
             let deadline = share(deadline, hosts.len() - index);
-            match self.host(host, deadline, &mut spare).await {
-                Ok(Some(connection)) => return Ok(connection),
-                Ok(None) => {}
-                // Another host would refuse the same password and database, or worse, not.
-                Err(error) if is_final(&error) => return Err(error),
-                Err(error) => failures.push(error),
+            let found = self.host(host, deadline, &mut spare, &mut failures).await;
+            match found.map_err(|error| with_earlier(error, &failures))? {
+                Some(connection) => return Ok(connection),
+                None => {}
             }
         }
-        if let Some(spare) = spare {
-            return Ok(spare);
+        match (spare, failures.pop()) {
+            (Some(spare), _) => Ok(spare),
+            (None, Some(last)) => Err(with_earlier(last, &failures)),
+            (None, None) => Err(Error::new(ErrorKind::Config, "no host is configured")),
         }
-        let last = failures.pop();
-        let last = last.unwrap_or_else(|| Error::new(ErrorKind::Config, "no host is configured"));
-        Err(failures.iter().take(MAX_NOTES).fold(last, |last, earlier| {
-            last.with_note(format!("before: {earlier}"))
-        }))
     }
 
     /// The first address of a host that lets us in and is of the kind that is wanted; `None`
-    /// where only a `spare` one was found.
+    /// where there is none, and why not is in `failures`, or where only a `spare` one was
+    /// found.
+    ///
+    /// # Errors
+    ///
+    /// One that no other host would mend.
     async fn host(
         &self,
         host: &config::Endpoint,
         deadline: Option<Instant>,
         spare: &mut Option<Connection>,
+        failures: &mut Vec<Error>,
     ) -> Result<Option<Connection>> {
         let name = host.to_string();
-        let found = within(deadline, &name, addresses(host, self.config)).await;
+        let found = within(deadline, &name, UNRESOLVED, self.addresses(host)).await;
         let addresses = match found {
             Ok(addresses) => self.order(addresses, ToString::to_string)?,
             Err(error) => {
-                let result = Err(error);
-                self.note(&name, &result);
-                return result;
+                self.note(&name, Standing::Bad);
+                failures.push(error);
+                return Ok(None);
             }
         };
-        let mut result = Ok(None);
+        let mut standing = Standing::Good;
         for (index, address) in addresses.iter().enumerate() {
             let deadline = share(deadline, addresses.len() - index);
-            let place = address.to_string();
-            result = match within(deadline, &place, self.address(host, address)).await {
-                Ok((connection, Fitness::Fit)) => Ok(Some(connection)),
-                Ok((connection, Fitness::Spare)) => {
+            let place = Place { host, address };
+            let found = within(deadline, &place, UNANSWERED, self.address(host, address)).await;
+            let found = found.and_then(|(connection, fitness)| match fitness {
+                Fitness::Fit => Ok(Some(connection)),
+                Fitness::Spare => {
                     spare.get_or_insert(connection);
                     Ok(None)
                 }
-                Ok((_, Fitness::Unfit(why))) => Err(Error::new(
+                Fitness::Unfit(why) => Err(Error::new(
                     ErrorKind::NoSuitableServer,
                     format!(
-                        "target_session_attrs={} rules the server out: {why} (connecting to \
-                         {place})",
+                        "target_session_attrs={} rules the server out: {why}",
                         self.config.target_session_attrs()
                     ),
-                )),
-                Err(error) => Err(error),
+                )
+                .with_place(&place)),
+            });
+            standing = match &found {
+                Ok(Some(_)) => Standing::Good,
+                // A spare connection is none of the kind that is wanted.
+                Ok(None) => Standing::Unsuitable,
+                Err(error) if error.kind() == ErrorKind::NoSuitableServer => Standing::Unsuitable,
+                // That it refuses this user says nothing of the server, and another host would
+                // refuse the same password and database, or worse, not.
+                Err(error) if is_final(error) => return found,
+                Err(_) => Standing::Bad,
             };
-            self.note(&place, &result);
-            if matches!(&result, Ok(Some(_))) || result.as_ref().is_err_and(is_final) {
-                break;
+            self.note(&address.to_string(), standing);
+            match found {
+                Ok(None) => {}
+                Ok(Some(connection)) => {
+                    self.note(&name, standing);
+                    return Ok(Some(connection));
+                }
+                Err(error) => failures.push(error),
             }
         }
-        self.note(&name, &result);
-        result
+        self.note(&name, standing);
+        Ok(None)
     }
 
     /// One address, with or without TLS as `sslmode` allows.
@@ -189,6 +221,7 @@ impl Attempt<'_> {
         host: &config::Endpoint,
         address: &Address,
     ) -> Result<(Connection, Fitness)> {
+        let place = Place { host, address };
         let attempts = self.tls.attempts(&host.host().to_string(), host.is_unix());
         let last = attempts.len() - 1;
         for (index, encryption) in attempts.into_iter().enumerate() {
@@ -199,11 +232,11 @@ impl Attempt<'_> {
                     let fitness = connection.fitness(wish).await;
                     return match fitness {
                         Ok(fitness) => Ok((connection, fitness)),
-                        Err(error) => Err(error.with_place(address)),
+                        Err(error) => Err(error.with_place(&place)),
                     };
                 }
                 Err(unopened) if index < last && unopened.is_about_tls => {}
-                Err(unopened) => return Err(unopened.error.with_place(address)),
+                Err(unopened) => return Err(unopened.error.with_place(&place)),
             }
         }
         Err(Error::new(
@@ -234,62 +267,48 @@ impl Attempt<'_> {
         self.connector.hosts.order(places, balance, name)
     }
 
-    /// Remembers how a host or address was found; a spare connection is none of the kind that
-    /// is wanted.
-    fn note(&self, place: &str, found: &Result<Option<Connection>>) {
-        let standing = match found {
-            Ok(Some(_)) => Standing::Good,
-            Ok(None) => Standing::Unsuitable,
-            Err(error) if error.kind() == ErrorKind::NoSuitableServer => Standing::Unsuitable,
-            // That it refuses this user says nothing of the server.
-            Err(error) if is_final(error) => return,
-            Err(_) => Standing::Bad,
-        };
+    /// Remembers how a host or address was found.
+    fn note(&self, place: &str, standing: Standing) {
         self.connector.hosts.note(place, standing);
     }
-}
 
-/// The addresses of a host, in the order of the resolver.
-async fn addresses(host: &config::Endpoint, config: &ResolvedConfig) -> Result<Vec<Address>> {
-    if host.is_unix() {
-        let path = host.host().socket_path(host.port());
-        return Ok(path
-            .map(|path| Address::unix(path.into(), config))
-            .into_iter()
-            .collect());
-    }
-    let found: Vec<SocketAddr> = match host.address() {
-        Some(address) => vec![(address, host.port()).into()],
-        None => {
-            let name = host.host().to_string();
-            let found = tokio::net::lookup_host((name.as_str(), host.port())).await;
-            found
-                .map_err(|error| {
-                    Error::io(
-                        format!("can't find the address of the host \"{name}\""),
-                        error,
-                    )
-                    .with_outcome(Outcome::NotRun)
-                })?
-                .collect()
+    /// The addresses of a host, in the order of the resolver.
+    async fn addresses(&self, host: &config::Endpoint) -> Result<Vec<Address>> {
+        if host.is_unix() {
+            let path = host.host().socket_path(host.port());
+            return Ok(path
+                .map(|path| Address::unix(path.into(), self.config))
+                .into_iter()
+                .collect());
         }
-    };
-    if found.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Io,
-            format!("the host \"{}\" has no address", host.host()),
-        ));
+        let found = match host.address() {
+            Some(address) => vec![(address, host.port()).into()],
+            None => {
+                let resolver = &self.connector.resolver;
+                resolver
+                    .addresses(&host.host().to_string(), host.port())
+                    .await?
+            }
+        };
+        Ok(found
+            .into_iter()
+            .map(|address| Address::tcp(address, self.config))
+            .collect())
     }
-    Ok(found
-        .into_iter()
-        .map(|address| Address::tcp(address, config))
-        .collect())
 }
 
-/// What `future` gives, if it does so in time.
+/// The last error, which tells of those before it.
+fn with_earlier(last: Error, earlier: &[Error]) -> Error {
+    earlier.iter().take(MAX_NOTES).fold(last, |last, earlier| {
+        last.with_note(format!("before that: {earlier}"))
+    })
+}
+
+/// What `future` gives, if it does so in time; else an error with this message.
 async fn within<T>(
     deadline: Option<Instant>,
-    place: &str,
+    place: impl fmt::Display,
+    late: &'static str,
     future: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let Some(deadline) = deadline else {
@@ -297,11 +316,9 @@ async fn within<T>(
     };
     match tokio::time::timeout_at(deadline, future).await {
         Ok(result) => result,
-        Err(_) => Err(Error::new(
-            ErrorKind::Timeout,
-            format!("no connection was made within connect_timeout (connecting to {place})"),
-        )
-        .with_outcome(Outcome::NotRun)),
+        Err(_) => Err(Error::new(ErrorKind::Timeout, late)
+            .with_place(place)
+            .with_outcome(Outcome::NotRun)),
     }
 }
 
@@ -351,6 +368,19 @@ impl KeyCache {
     }
 }
 
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        let name = self.host.host().to_string();
+        match self.address {
+            Address::Tcp { address, .. } if address.ip().to_string() != name => {
+                write!(f, " ({name})")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector")
@@ -364,69 +394,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use xtask::server::{PASSWORD, Role, Server};
-
-    use super::*;
-    use crate::config::Environment;
-
-    fn scram_config() -> Config {
-        let server = Server::cluster_for_tests();
-        Config::new()
-            .host("127.0.0.1")
-            .port(server.port())
-            .user(Role::Scram.name())
-            .password(PASSWORD)
-            .dbname("kornak")
-            .environment(Environment::empty())
-    }
-
-    #[tokio::test]
-    async fn keys_are_kept_for_the_password_that_made_them() {
-        let connector = Connector::new(&scram_config());
-        let host = scram_config().resolve().unwrap().hosts()[0].to_string();
-        let user = Role::Scram.name();
-        let found = |password: &str| connector.keys.find(&host, user, &password.into()).is_some();
-        assert!(!found(PASSWORD));
-        for _ in 0..2 {
-            connector.connect(None).await.unwrap();
-            assert!(found(PASSWORD) && !found("another"));
-            assert_eq!(lock(&connector.keys.kept).len(), 1);
-        }
-        // They don't open the door for another password, which leaves them as they are.
-        let error = connector.connect(Some("another".into())).await.unwrap_err();
-        assert_eq!(error.sqlstate(), Some(SqlState::INVALID_PASSWORD));
-        assert!(found(PASSWORD));
-        assert!(!format!("{connector:?}").contains(PASSWORD));
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn s20_tls_is_set_up_once_and_anew_when_a_file_is_replaced() {
-        let root = || {
-            let key = rcgen::KeyPair::generate().unwrap();
-            let parameters = rcgen::CertificateParams::new(["kornak.test".to_owned()]).unwrap();
-            parameters.self_signed(&key).unwrap().pem()
-        };
-        let name = format!("kornak-connector-{}.crt", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, root()).unwrap();
-        let config = scram_config()
-            .sslmode(config::SslMode::VerifyCa)
-            .sslrootcert(path.clone());
-        let connector = Connector::new(&config);
-        let resolved = config.resolve().unwrap();
-        let first = connector.tls_setup(&resolved).unwrap();
-        assert!(first.is_same(&connector.tls_setup(&resolved).unwrap()));
-
-        // Two certificates are longer than one.
-        std::fs::write(&path, root() + &root()).unwrap();
-        let second = connector.tls_setup(&resolved).unwrap();
-        assert!(!first.is_same(&second));
-        assert!(second.is_same(&connector.tls_setup(&resolved).unwrap()));
-
-        std::fs::remove_file(&path).unwrap();
-        let error = connector.tls_setup(&resolved).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Config);
-    }
-}
+mod tests;

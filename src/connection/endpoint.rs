@@ -79,6 +79,10 @@ impl Endpoint {
         }
     }
 
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Opens a connection, up to where the first message of PostgreSQL's own protocol goes.
     ///
     /// # Errors

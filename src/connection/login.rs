@@ -92,7 +92,8 @@ async fn start_session(
                 if let (Some(password), Some(made)) = (host.password(), startup.take_scram_keys()) {
                     keys.keep(place, config.user(), password, made);
                 }
-                let token = CancelToken::new(endpoint, startup.take_cancel_key());
+                let limit = config.connect_timeout();
+                let token = CancelToken::new(endpoint, limit, startup.take_cancel_key());
                 return Connection::new(stream, input, Core::new(status), session, token, config);
             }
         };

@@ -1,5 +1,6 @@
 //! One connection, and everything that a user does on it.
 
+mod advice;
 mod cancel;
 mod catalog;
 mod connect;
@@ -16,6 +17,7 @@ mod many;
 pub mod pipeline;
 mod portal;
 mod recover;
+mod resolver;
 mod retry;
 mod roles;
 mod session;

@@ -22,8 +22,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What went wrong, and what is known of the work that was asked for.
 ///
 /// `Display` prints the message, the SQL with a caret under the place the server points
-/// at, the hint, and notes of what may have to do with it. `{:#}` adds what may carry the application's data: DETAIL, WHERE and
-/// the cause.
+/// at, the hint, and notes of what may have to do with it. `{:#}` adds what may carry the
+/// application's data: DETAIL and WHERE. `Debug` prints the same as `Display`, with the kind
+/// and the outcome, so that a `main` that returns the error ends in words.
+///
+/// ```
+/// let error = "postgres://db.example.com/shop?sslmod=require"
+///     .parse::<kornak::config::Config>()
+///     .unwrap_err();
+/// assert_eq!(
+///     format!("{error:?}"),
+///     "invalid connection string at byte 31: there is no such option as \"sslmod\"; \
+///      did you mean sslmode?\n(Config, NotRun)",
+/// );
+/// ```
 pub struct Error {
     inner: Box<Inner>,
 }
@@ -170,6 +182,7 @@ impl Error {
     pub(crate) fn duplicate(&self) -> Self {
         let mut this = Self::new(self.inner.kind, self.inner.message.clone());
         this.inner.outcome = self.inner.outcome;
+        this.inner.notes.clone_from(&self.inner.notes);
         this.inner.cause = match &self.inner.cause {
             Some(Cause::Server(error)) => Some(Cause::Server(error.clone())),
             Some(Cause::Other(cause)) => Some(Cause::Other(cause.to_string().into())),
@@ -200,11 +213,11 @@ impl Error {
         self
     }
 
-    /// Says where, behind what was being done.
+    /// Says before all else where it was that connecting failed.
     pub(crate) fn with_place(mut self, place: impl fmt::Display) -> Self {
         self.inner.message = match &*self.inner.message {
-            "" => format!("connecting to {place}").into(),
-            message => format!("{message} (connecting to {place})").into(),
+            "" => format!("can't connect to {place}").into(),
+            message => format!("can't connect to {place}: {message}").into(),
         };
         self
     }
@@ -304,6 +317,7 @@ impl fmt::Display for Error {
             }
             Some(Cause::Encode(error)) => fmt::Display::fmt(error, f)?,
             Some(Cause::Decode(error)) => fmt::Display::fmt(error, f)?,
+            Some(Cause::Other(cause)) if inner.message.is_empty() => write!(f, "{cause}")?,
             Some(Cause::Other(cause)) => write!(f, "{}: {cause}", inner.message)?,
             None => f.write_str(&inner.message)?,
         }
@@ -326,11 +340,19 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
+    /// As people read it, because this is what a program prints whose `main` returns the
+    /// error, and what `unwrap` does; `{:#?}` is structured. Neither shows more than
+    /// `Display`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut s = f.debug_struct("Error");
-        s.field("kind", &self.inner.kind)
-            .field("outcome", &self.inner.outcome);
-        s.field("message", &format_args!("{self}")).finish()
+        let Inner { kind, outcome, .. } = &*self.inner;
+        if !f.alternate() {
+            return write!(f, "{self}\n({kind:?}, {outcome:?})");
+        }
+        f.debug_struct("Error")
+            .field("kind", kind)
+            .field("outcome", outcome)
+            .field("message", &format_args!("{self}"))
+            .finish()
     }
 }
 

@@ -424,7 +424,8 @@ impl Startup {
             .ok_or_else(|| {
                 Error::new(
                     ErrorKind::Config,
-                    "the server asks for a password, and none is configured",
+                    "the server asks for a password, and none is configured: it can stand in the \
+                     connection string, in PGPASSWORD, or in a password file",
                 )
             })
     }

@@ -82,7 +82,8 @@ pub async fn connect_tcp(address: SocketAddr, options: &TcpOptions) -> Result<St
     };
     match connect.await {
         Ok(stream) => Ok(stream.into()),
-        Err(error) => Err(connect_error(format!("can't connect to {address}"), error)),
+        // Whoever connects says where to.
+        Err(error) => Err(connect_error("", error)),
     }
 }
 

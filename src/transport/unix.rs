@@ -1,9 +1,9 @@
 //! Connections over Unix sockets.
 
 use std::ffi::OsString;
+use std::fs;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use tokio::net::UnixStream;
 
@@ -32,9 +32,12 @@ pub struct UnixOptions {
 pub async fn connect_unix(path: &Path, options: &UnixOptions) -> Result<Stream> {
     let stream = UnixStream::connect(address(path))
         .await
-        .map_err(|error| failed(path, error))?;
+        // Whoever connects says where to.
+        .map_err(|error| connect_error("", error))?;
     if let Some(user) = &options.required_peer {
-        let peer = stream.peer_cred().map_err(|error| failed(path, error))?;
+        let peer = stream
+            .peer_cred()
+            .map_err(|error| connect_error("can't tell whom the server runs as", error))?;
         check_peer(user, peer.uid())?;
     }
     Ok(stream.into())
@@ -48,16 +51,6 @@ fn address(path: &Path) -> PathBuf {
         }
         _ => path.to_owned(),
     }
-}
-
-fn failed(path: &Path, error: io::Error) -> Error {
-    connect_error(
-        format!(
-            "can't connect to the socket {}; is the server running on this machine",
-            path.display()
-        ),
-        error,
-    )
 }
 
 fn check_peer(user: &str, uid: u32) -> Result<()> {

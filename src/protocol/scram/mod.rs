@@ -20,6 +20,8 @@ use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 
 pub use self::derivation::ScramKeys;
+#[cfg(test)]
+pub(crate) use self::derivation::counter;
 use self::derivation::{Derivation, begin_hmac, hmac};
 pub use self::mechanism::{BindingPolicy, ChannelBinding, EndPoint};
 use self::message::{ServerFinal, ServerFirst};

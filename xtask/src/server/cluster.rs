@@ -366,14 +366,14 @@ impl Folder {
         }
     }
 
-    /// Configures and starts the server on a free port.
     /// Makes the folder, empty and the server's own.
-    pub(super) fn make(&self) -> Result<()> {
+    fn make(&self) -> Result<()> {
         fs::create_dir_all(&self.path).context(format_args!("creating {}", self.path.display()))?;
         self.account
             .map_or(Ok(()), |account| account.own(&self.path))
     }
 
+    /// Configures and starts the server on a free port.
     pub(super) fn start(&self, binaries: &Binaries, settings: &[&str]) -> Result<Address> {
         let socket_dir = self.socket_dir()?;
         let mut attempt = 1;

@@ -1,39 +1,41 @@
 //! Streaming standbys of private clusters.
 
-use super::cluster::Private;
+use std::fs;
+
+use super::cluster::{Private, Root};
 use crate::process::run;
-use crate::{Failure, Result};
+use crate::{Context, Result};
 
 impl Private {
     /// Starts a streaming standby of this cluster (manual, "Streaming Replication"), which
     /// answers queries. It goes with the value, as every private cluster does; the primary
     /// should outlive it.
     ///
+    /// Both begin as copies of the same template, which was shut down cleanly: a backup of the
+    /// file system, as the manual's "File System Level Backup" has it, of the moment before
+    /// the primary's first start. From there on everything is streamed, so the primary must
+    /// still have all its WAL: it should be young. This needs no `pg_basebackup`, which not
+    /// every package has.
+    ///
     /// # Errors
     ///
-    /// If the major comes without `pg_basebackup`, or the server doesn't start.
+    /// If the server doesn't start.
     pub fn standby(&self, name: &str, settings: &[&str]) -> Result<Self> {
+        let source = format!(
+            "primary_conninfo = 'host={} port={} user={}'",
+            self.socket_dir().display(),
+            self.port(),
+            self.superuser()
+        );
+        let settings = [settings, &[&*source]].concat();
         let binaries = &self.address().binaries;
-        let backup = binaries.program("pg_basebackup");
-        if !backup.is_file() {
-            return Err(Failure::new(format!(
-                "there is no {}, which makes the copy for a standby",
-                backup.display()
-            )));
-        }
-        Self::start_from(binaries, name, settings, |folder| {
-            folder.make()?;
-            run(folder
-                .command(&backup)
-                .args(["--checkpoint=fast", "--wal-method=stream", "--no-sync"])
-                .arg("--write-recovery-conf")
-                .arg("--pgdata")
-                .arg(folder.path.join("data"))
-                .arg("--host")
-                .arg(self.socket_dir())
-                .args(["--port", &self.port().to_string()])
-                .args(["--username", self.superuser(), "--no-password"]))
-            .map(drop)
+        let root = Root::open()?;
+        let template = root.template(binaries)?;
+        Self::start_from(binaries, name, &settings, |folder| {
+            folder.create(&template)?;
+            let signal = folder.path.join("data/standby.signal");
+            fs::write(&signal, "").context(format_args!("writing {}", signal.display()))?;
+            root.give_away(&signal)
         })
     }
 
