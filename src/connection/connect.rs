@@ -135,9 +135,9 @@ impl Attempt<'_> {
         for (index, host) in hosts.iter().enumerate() {
             let deadline = share(deadline, hosts.len() - index);
             let found = self.host(host, deadline, &mut spare, &mut failures).await;
-            match found.map_err(|error| with_earlier(error, &failures))? {
-                Some(connection) => return Ok(connection),
-                None => {}
+            let found = found.map_err(|error| with_earlier(error, &failures))?;
+            if let Some(connection) = found {
+                return Ok(connection);
             }
         }
         match (spare, failures.pop()) {

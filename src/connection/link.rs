@@ -138,17 +138,17 @@ impl Link {
                 (Progress::NeedInput { needed }, _) => needed,
             };
             match self.poll_read(cx, needed) {
-                Poll::Ready(Ok(())) => reads += 1,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    let expired = self.timer.poll_expired(cx).is_ready()
-                        || reads > READS_PER_CLOCK && self.timer.has_expired();
-                    return if expired {
-                        Poll::Ready(Err(timed_out()))
-                    } else {
-                        Poll::Pending
-                    };
+                Poll::Ready(Ok(())) => {
+                    reads += 1;
+                    if reads % READS_PER_CLOCK == 0 {
+                        self.timer.start();
+                        if self.timer.has_expired() {
+                            return Poll::Ready(Err(timed_out()));
+                        }
+                    }
                 }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return self.timer.poll_expired(cx).map(|()| Err(timed_out())),
             }
         }
     }

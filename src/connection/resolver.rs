@@ -59,6 +59,10 @@ mod scripted {
     use super::Resolver;
 
     /// The addresses of a name, or `None` for an answer that never comes.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a name for a closure's type would say less"
+    )]
     pub(super) struct Answers(Box<dyn Fn(&str) -> Option<Vec<IpAddr>> + Send + Sync>);
 
     impl Resolver {

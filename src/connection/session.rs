@@ -11,9 +11,13 @@ use crate::wire::backend::{
     CommandComplete, CopyResponse, NotificationResponse, ParameterDescription, ParameterStatus,
     RowDescription,
 };
+use crate::wire::limits::MAX_PARAMETER_STATUS;
 
-/// How many run-time parameters a server may report. PostgreSQL 18 reports 16.
+/// How many run-time parameters of a server are kept. PostgreSQL 18 reports 16.
 const MAX_PARAMETERS: usize = 256;
+
+/// How long they may be together, names and values, in bytes: room for four of the longest.
+const MAX_PARAMETER_BYTES: usize = 4 * MAX_PARAMETER_STATUS as usize;
 
 /// The parameter that says how text is encoded between client and server.
 pub(super) const CLIENT_ENCODING: &str = "client_encoding";
@@ -84,14 +88,13 @@ impl Session {
             // Support").
             self.is_foreign = !["UTF8", "UTF-8", "UNICODE"].contains(&&*value);
         }
-        if let Some((_, old)) = self
-            .parameters
-            .iter_mut()
-            .find(|(known, _)| **known == *name)
-        {
-            *old = value.into();
-        } else if self.parameters.len() < MAX_PARAMETERS {
-            // A server that makes names up doesn't get to fill the memory.
+        // A server that makes names up, or long values, doesn't get to fill the memory.
+        let others = self.parameters.iter().filter(|(known, _)| **known != *name);
+        let (count, bytes) = others.fold((0, 0), |(count, bytes), (name, value)| {
+            (count + 1, bytes + name.len() + value.len())
+        });
+        self.parameters.retain(|(known, _)| **known != *name);
+        if count < MAX_PARAMETERS && bytes + name.len() + value.len() <= MAX_PARAMETER_BYTES {
             self.parameters.push((name.into(), value.into()));
         }
     }
@@ -197,5 +200,45 @@ impl<S: Sink> Sink for Observed<'_, S> {
 
     fn on_parameter_status(&mut self, parameter: ParameterStatus<'_>) {
         self.session.set_parameter(parameter);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s30_parameters_are_kept_up_to_a_number_and_a_length() {
+        let mut session = Session::default();
+        let mut set = |name: &str, value: &[u8]| {
+            let name = name.as_bytes();
+            session.set_parameter(ParameterStatus { name, value });
+            let kept = session.parameters.iter();
+            kept.fold((0, 0), |(count, bytes), (name, value)| {
+                (count + 1, bytes + name.len() + value.len())
+            })
+        };
+        assert_eq!(set("a", b"1"), (1, 2));
+        assert_eq!(
+            set("a", b"23"),
+            (1, 3),
+            "the new value takes the old one's place"
+        );
+        let long = vec![b'x'; MAX_PARAMETER_STATUS as usize - 16];
+        for number in 0..10 {
+            let (count, bytes) = set(&format!("long_{number}"), &long);
+            assert!(count <= 5 && bytes <= MAX_PARAMETER_BYTES);
+        }
+        // A value that has become too long to keep is unknown, and not the old one.
+        for name in ["long_0", "a"] {
+            set(name, &vec![b'x'; MAX_PARAMETER_BYTES]);
+        }
+        assert_eq!(set("a", b"4"), (4, 3 * (long.len() + 6) + 2));
+        for number in 0..1000 {
+            let (count, _) = set(&format!("short_{number}"), b"");
+            assert!(count <= MAX_PARAMETERS);
+        }
+        assert_eq!(session.parameter("a"), Some("4"));
+        assert_eq!(session.parameter("short_999"), None);
     }
 }

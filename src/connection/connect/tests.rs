@@ -241,10 +241,11 @@ async fn the_keys_of_scram_are_derived_once_for_a_password_and_a_salt() {
         connector.connect(Some("second".into())).await.unwrap();
         assert_eq!(counter::take(), rounds);
     }
-    let kept = lock(&connector.keys.kept);
-    assert_eq!(kept.len(), 1);
-    assert!(kept[0].password == "second".into());
-    drop(kept);
+    {
+        let kept = lock(&connector.keys.kept);
+        assert_eq!(kept.len(), 1);
+        assert!(kept[0].password == "second".into());
+    }
     admin
         .execute(&format!("drop role {role}"), ())
         .await
