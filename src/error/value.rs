@@ -59,6 +59,14 @@ macro_rules! value_error {
                 self
             }
 
+            /// Names this Rust type in place of the one that is named: for a type that is
+            /// written and read as another.
+            #[must_use]
+            pub fn with_rust_type(mut self, rust_type: impl Into<Box<str>>) -> Self {
+                self.0.rust_type = Some(rust_type.into());
+                self
+            }
+
             /// Names the parameter, column, element or field, the outer one before the inner one.
             #[must_use]
             pub fn at(mut self, place: impl fmt::Display) -> Self {

@@ -66,6 +66,34 @@ impl Row {
         self.as_row_ref()?.raw(index)
     }
 
+    /// The bytes of one column as the server sent them, or `None` for NULL, without a copy:
+    /// they share the row's memory and keep it alive. For a `bytea` they are its value.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such column.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> kornak::Result<()> {
+    /// # let url = xtask::server::Server::for_tests().url();
+    /// # let mut connection = kornak::Connection::connect(&url).await?;
+    /// let row: kornak::Row = connection
+    ///     .fetch_one("select decode(repeat('ab', 100000), 'hex') as image", ())
+    ///     .await?;
+    /// let image: Option<bytes::Bytes> = row.bytes("image")?;
+    /// drop(row);
+    /// assert_eq!(image.unwrap(), vec![0xab; 100_000]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn bytes(&self, index: impl ColumnIndex) -> Result<Option<Bytes>> {
+        let value = self.raw(index)?;
+        Ok(value.map(|value| self.body.slice_ref(value)))
+    }
+
     /// Reads the values in their order.
     ///
     /// # Errors

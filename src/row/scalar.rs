@@ -19,7 +19,7 @@ macro_rules! scalars {
 
 scalars! {
     bool, i8, i16, i32, i64, u32, u64, f32, f64, Numeric, Money,
-    String, str, Vec<u8>, [u8],
+    String, str, Vec<u8>, [u8], bytes::Bytes,
     std::time::SystemTime, Date, Time, Timestamp, TimestampTz,
     TimeTz, Interval, Uuid, BitString,
     Inet, Cidr, MacAddr, MacAddr8, std::net::IpAddr, std::net::Ipv4Addr, std::net::Ipv6Addr,
@@ -44,8 +44,49 @@ impl<T> Scalar for crate::codec::Json<T> {}
 #[cfg(feature = "with-chrono-0_4")]
 scalars! {
     chrono::NaiveDate, chrono::NaiveTime, chrono::NaiveDateTime,
-    chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::FixedOffset>,
+    chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::FixedOffset>, chrono::TimeDelta,
 }
+
+#[cfg(feature = "with-time-0_3")]
+scalars! {
+    time::Date, time::Time, time::PrimitiveDateTime, time::UtcDateTime, time::OffsetDateTime,
+    time::Duration,
+}
+
+#[cfg(feature = "with-jiff-0_2")]
+scalars! {
+    jiff::civil::Date, jiff::civil::Time, jiff::civil::DateTime, jiff::Timestamp, jiff::Span,
+    jiff::SignedDuration,
+}
+
+#[cfg(feature = "with-rust_decimal-1")]
+scalars! { rust_decimal::Decimal }
+
+#[cfg(feature = "with-bigdecimal-0_4")]
+scalars! { bigdecimal::BigDecimal }
+
+#[cfg(feature = "with-ipnet-2")]
+scalars! { ipnet::IpNet, ipnet::Ipv4Net, ipnet::Ipv6Net }
+
+#[cfg(feature = "with-ipnetwork-0_21")]
+scalars! { ipnetwork::IpNetwork, ipnetwork::Ipv4Network, ipnetwork::Ipv6Network }
+
+#[cfg(feature = "with-cidr-0_3")]
+scalars! {
+    cidr::IpCidr, cidr::Ipv4Cidr, cidr::Ipv6Cidr, cidr::IpInet, cidr::Ipv4Inet, cidr::Ipv6Inet,
+}
+
+#[cfg(feature = "with-mac_address-1")]
+scalars! { mac_address::MacAddress }
+
+#[cfg(feature = "with-bit-vec-0_10")]
+scalars! { bit_vec::BitVec }
+
+#[cfg(feature = "with-smol_str-0_3")]
+scalars! { smol_str::SmolStr }
+
+#[cfg(feature = "with-compact_str-0_10")]
+scalars! { compact_str::CompactString }
 
 macro_rules! wrappers {
     ($($type:ty),* $(,)?) => {

@@ -174,7 +174,7 @@ impl<'r> Decode<'r> for SystemTime {
 
 /// The server's value has no place in the Rust type.
 #[cold]
-pub(in crate::codec) fn out_of_reach<T>(ty: &Type, value: impl std::fmt::Display) -> DecodeError {
+fn out_of_reach<T>(ty: &Type, value: impl std::fmt::Display) -> DecodeError {
     DecodeError::new(format!("{value} is out of the range of the Rust type"))
         .with_types(ty, rust_name::<T>())
         .with_hint("kornak's own type for it represents every value")

@@ -13,8 +13,6 @@ mod time;
 mod time_tz;
 mod timestamp;
 
-#[cfg(feature = "with-chrono-0_4")]
-pub(super) use self::codec::out_of_reach;
 pub use self::date::Date;
 pub use self::interval::Interval;
 pub use self::parse::ParseDateTimeError;

@@ -17,6 +17,52 @@ impl Numeric {
         }
     }
 
+    /// The digits in groups of four, each at most 9999, the first of them counted by
+    /// [`weight`](Self::weight). There are no zeros at either end, and none for 0, `NaN` and
+    /// the infinities.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use kornak::Numeric;
+    ///
+    /// let number: Numeric = "12345.678".parse()?;
+    /// assert_eq!(number.groups(), [1, 2345, 6780]);
+    /// assert_eq!((number.weight(), number.scale()), (1, 3));
+    /// assert_eq!(Numeric::from_groups(false, 1, 3, vec![1, 2345, 6780])?, number);
+    /// # Ok::<(), kornak::codec::ParseNumericError>(())
+    /// ```
+    pub fn groups(&self) -> &[u16] {
+        &self.groups
+    }
+
+    /// The power of 10,000 that the first group counts.
+    pub fn weight(&self) -> i16 {
+        self.weight
+    }
+
+    /// The number of these groups, the first of which counts the power `weight` of 10,000;
+    /// digits behind `scale` are cut off.
+    ///
+    /// # Errors
+    ///
+    /// If `scale` is over 16,383, or a group over 9999.
+    pub fn from_groups(
+        is_negative: bool,
+        weight: i16,
+        scale: u16,
+        groups: Vec<u16>,
+    ) -> Result<Self, ParseNumericError> {
+        if scale > MAX_SCALE || groups.iter().any(|&group| group >= BASE) {
+            return Err(ParseNumericError);
+        }
+        let class = match is_negative {
+            true => Class::Negative,
+            false => Class::Positive,
+        };
+        Self::normalized(class, weight.into(), scale, groups).ok_or(ParseNumericError)
+    }
+
     /// The number `coefficient` × 10^−`scale`, with that scale.
     ///
     /// # Errors

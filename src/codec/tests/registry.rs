@@ -142,6 +142,69 @@ registry! {
     "ext/chrono_0_4: DateTime<Utc>": chrono::DateTime<chrono::Utc>;
     #[cfg(feature = "with-chrono-0_4")]
     "ext/chrono_0_4: DateTime<FixedOffset>": chrono::DateTime<chrono::FixedOffset>;
+    #[cfg(feature = "with-chrono-0_4")]
+    "ext/chrono_0_4: TimeDelta": chrono::TimeDelta;
+    "ext/bytes_1: Bytes": bytes::Bytes, Vec<bytes::Bytes>;
+    #[cfg(feature = "with-time-0_3")]
+    "ext/time_0_3: time::Date": time::Date;
+    #[cfg(feature = "with-time-0_3")]
+    "ext/time_0_3: time::Time": time::Time;
+    #[cfg(feature = "with-time-0_3")]
+    "ext/time_0_3: PrimitiveDateTime": time::PrimitiveDateTime;
+    #[cfg(feature = "with-time-0_3")]
+    "ext/time_0_3: UtcDateTime": time::UtcDateTime;
+    #[cfg(feature = "with-time-0_3")]
+    "ext/time_0_3: OffsetDateTime": time::OffsetDateTime, Vec<time::OffsetDateTime>;
+    #[cfg(feature = "with-time-0_3")]
+    "ext/time_0_3: Duration": time::Duration;
+    #[cfg(feature = "with-jiff-0_2")]
+    "ext/jiff_0_2: jiff::civil::Date": jiff::civil::Date;
+    #[cfg(feature = "with-jiff-0_2")]
+    "ext/jiff_0_2: jiff::civil::Time": jiff::civil::Time;
+    #[cfg(feature = "with-jiff-0_2")]
+    "ext/jiff_0_2: jiff::civil::DateTime": jiff::civil::DateTime;
+    #[cfg(feature = "with-jiff-0_2")]
+    "ext/jiff_0_2: jiff::Timestamp": jiff::Timestamp;
+    #[cfg(feature = "with-jiff-0_2")]
+    "ext/jiff_0_2: jiff::Span": jiff::Span, Vec<jiff::Span>;
+    #[cfg(feature = "with-jiff-0_2")]
+    "ext/jiff_0_2: jiff::SignedDuration": jiff::SignedDuration;
+    #[cfg(feature = "with-rust_decimal-1")]
+    "ext/rust_decimal_1: Decimal": rust_decimal::Decimal, Vec<rust_decimal::Decimal>;
+    #[cfg(feature = "with-bigdecimal-0_4")]
+    "ext/bigdecimal_0_4: BigDecimal": bigdecimal::BigDecimal, Vec<bigdecimal::BigDecimal>;
+    #[cfg(feature = "with-ipnet-2")]
+    "ext/ipnet_2: IpNet": ipnet::IpNet;
+    #[cfg(feature = "with-ipnet-2")]
+    "ext/ipnet_2: Ipv4Net": ipnet::Ipv4Net;
+    #[cfg(feature = "with-ipnet-2")]
+    "ext/ipnet_2: Ipv6Net": ipnet::Ipv6Net;
+    #[cfg(feature = "with-ipnetwork-0_21")]
+    "ext/ipnetwork_0_21: IpNetwork": ipnetwork::IpNetwork;
+    #[cfg(feature = "with-ipnetwork-0_21")]
+    "ext/ipnetwork_0_21: Ipv4Network": ipnetwork::Ipv4Network;
+    #[cfg(feature = "with-ipnetwork-0_21")]
+    "ext/ipnetwork_0_21: Ipv6Network": ipnetwork::Ipv6Network;
+    #[cfg(feature = "with-cidr-0_3")]
+    "ext/cidr_0_3: IpCidr": cidr::IpCidr;
+    #[cfg(feature = "with-cidr-0_3")]
+    "ext/cidr_0_3: Ipv4Cidr": cidr::Ipv4Cidr;
+    #[cfg(feature = "with-cidr-0_3")]
+    "ext/cidr_0_3: Ipv6Cidr": cidr::Ipv6Cidr;
+    #[cfg(feature = "with-cidr-0_3")]
+    "ext/cidr_0_3: IpInet": cidr::IpInet;
+    #[cfg(feature = "with-cidr-0_3")]
+    "ext/cidr_0_3: Ipv4Inet": cidr::Ipv4Inet;
+    #[cfg(feature = "with-cidr-0_3")]
+    "ext/cidr_0_3: Ipv6Inet": cidr::Ipv6Inet;
+    #[cfg(feature = "with-mac_address-1")]
+    "ext/mac_address_1: MacAddress": mac_address::MacAddress;
+    #[cfg(feature = "with-bit-vec-0_10")]
+    "ext/bit_vec_0_10: BitVec": bit_vec::BitVec;
+    #[cfg(feature = "with-smol_str-0_3")]
+    "ext/smol_str_0_3: SmolStr": smol_str::SmolStr, Vec<smol_str::SmolStr>;
+    #[cfg(feature = "with-compact_str-0_10")]
+    "ext/compact_str_0_10: CompactString": compact_str::CompactString, Vec<compact_str::CompactString>;
 }
 
 /// What was read can be written, unless it has a NUL in it.
@@ -324,6 +387,8 @@ fn implementations(source: &str) -> Vec<String> {
             None => names.push(name.to_owned()),
         }
     }
+    // The one macro that is used in other files than its own.
+    names.extend(arguments(code, "through"));
     names
 }
 
@@ -331,6 +396,11 @@ fn implementations(source: &str) -> Vec<String> {
 fn invocations(code: &str, before: &str) -> Vec<String> {
     let (_, definition) = before.rsplit_once("macro_rules! ").expect("a macro");
     let name = definition.split(' ').next().unwrap_or_default();
+    arguments(code, name)
+}
+
+/// The types that the macro of this name is invoked with.
+fn arguments(code: &str, name: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (start, pattern) in code.match_indices(&format!("\n{name}!")) {
         let rest = code[start + pattern.len()..].trim_start();
@@ -398,6 +468,7 @@ one!(
     /// documented
     G, X
 );
+through!(H::I, X, [Y]);
 #[cfg(test)]
 impl<'r> Decode<'r> for Tested {
 ";
@@ -410,7 +481,8 @@ impl<'r> Decode<'r> for Tested {
             "B<'r, C>",
             "[T; N]",
             "D<E, F>",
-            "G"
+            "G",
+            "H::I"
         ]
     );
 }
