@@ -82,6 +82,12 @@ scalars! { mac_address::MacAddress }
 #[cfg(feature = "with-bit-vec-0_10")]
 scalars! { bit_vec::BitVec }
 
+#[cfg(feature = "with-geo-types-0_7")]
+scalars! {
+    geo_types::Point, geo_types::Coord, geo_types::Line, geo_types::Rect, geo_types::LineString,
+    geo_types::Polygon,
+}
+
 #[cfg(feature = "with-smol_str-0_3")]
 scalars! { smol_str::SmolStr }
 

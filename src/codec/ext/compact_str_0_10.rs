@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 
 use crate::codec::text::{text_bytes, utf8};
-use crate::codec::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
+use crate::codec::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue, rust_name};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::Type;
 
@@ -13,7 +13,9 @@ impl Encode for CompactString {
 
     #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        self.as_str().encode(ty, out)
+        self.as_str()
+            .encode(ty, out)
+            .map_err(|error| error.with_rust_type(rust_name::<Self>()))
     }
 }
 

@@ -11,7 +11,7 @@ use super::through::{NoCounterpart, exact_microseconds, through};
 use crate::codec::{Date, Interval, Time, Timestamp, TimestampTz};
 
 /// The microseconds from 1970-01-01 to 2000-01-01.
-const MICROSECONDS_TO_2000: i64 = 946_684_800_000_000;
+const MICROSECONDS_TO_2000: i128 = 946_684_800_000_000;
 
 through!(
     /// `date`.
@@ -55,8 +55,8 @@ fn from_date(date: Date) -> Result<civil::Date, NoCounterpart> {
     date.year_month_day()
         .and_then(|(year, month, day)| {
             let year = i16::try_from(year).ok()?;
-            // A month or a day of the calendar is a small number.
-            civil::Date::new(year, month.cast_signed(), day.cast_signed()).ok()
+            // Months and days are small numbers.
+            civil::Date::new(year, month as i8, day as i8).ok()
         })
         .ok_or_else(|| NoCounterpart::outside(date, civil::Date::MIN, civil::Date::MAX))
 }
@@ -73,14 +73,10 @@ fn to_time(time: civil::Time) -> Result<Time, NoCounterpart> {
 
 fn from_time(time: Time) -> Result<civil::Time, NoCounterpart> {
     let (hour, minute, second, microsecond) = time.parts();
-    let nanosecond = (microsecond * 1000).cast_signed();
-    civil::Time::new(
-        hour.cast_signed(),
-        minute.cast_signed(),
-        second.cast_signed(),
-        nanosecond,
-    )
-    .map_err(|_| NoCounterpart::outside(time, civil::Time::MIN, civil::Time::MAX))
+    // Hours, minutes, seconds and their billionth parts are small numbers.
+    let nanosecond = (microsecond * 1000) as i32;
+    civil::Time::new(hour as i8, minute as i8, second as i8, nanosecond)
+        .map_err(|_| NoCounterpart::outside(time, civil::Time::MIN, civil::Time::MAX))
 }
 
 fn to_timestamp(timestamp: &DateTime) -> Result<Timestamp, NoCounterpart> {
@@ -97,7 +93,7 @@ fn from_timestamp(timestamp: Timestamp) -> Result<DateTime, NoCounterpart> {
 }
 
 fn to_moment(moment: &Moment) -> Result<TimestampTz, NoCounterpart> {
-    let microseconds = moment.as_nanosecond().div_euclid(1000) - i128::from(MICROSECONDS_TO_2000);
+    let microseconds = moment.as_nanosecond().div_euclid(1000) - MICROSECONDS_TO_2000;
     i64::try_from(microseconds)
         .ok()
         .map(TimestampTz::from_microseconds)
@@ -106,10 +102,11 @@ fn to_moment(moment: &Moment) -> Result<TimestampTz, NoCounterpart> {
 }
 
 fn from_moment(moment: TimestampTz) -> Result<Moment, NoCounterpart> {
-    Some(moment)
-        .filter(|moment| moment.is_finite())
-        .and_then(|moment| moment.microseconds().checked_add(MICROSECONDS_TO_2000))
-        .and_then(|microseconds| Moment::from_microsecond(microseconds).ok())
+    // Not from microseconds: those of the last second there is are refused.
+    let nanoseconds = (i128::from(moment.microseconds()) + MICROSECONDS_TO_2000) * 1000;
+    Some(nanoseconds)
+        .filter(|_| moment.is_finite())
+        .and_then(|nanoseconds| Moment::from_nanosecond(nanoseconds).ok())
         .ok_or_else(|| NoCounterpart::outside(moment, Moment::MIN, Moment::MAX))
 }
 

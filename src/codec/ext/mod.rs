@@ -16,6 +16,8 @@ mod chrono_0_4;
 mod cidr_0_3;
 #[cfg(feature = "with-compact_str-0_10")]
 mod compact_str_0_10;
+#[cfg(feature = "with-geo-types-0_7")]
+mod geo_types_0_7;
 #[cfg(feature = "with-ipnet-2")]
 mod ipnet_2;
 #[cfg(feature = "with-ipnetwork-0_21")]

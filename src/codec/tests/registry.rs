@@ -201,6 +201,18 @@ registry! {
     "ext/mac_address_1: MacAddress": mac_address::MacAddress;
     #[cfg(feature = "with-bit-vec-0_10")]
     "ext/bit_vec_0_10: BitVec": bit_vec::BitVec;
+    #[cfg(feature = "with-geo-types-0_7")]
+    "ext/geo_types_0_7: geo_types::Point": geo_types::Point;
+    #[cfg(feature = "with-geo-types-0_7")]
+    "ext/geo_types_0_7: Coord": geo_types::Coord;
+    #[cfg(feature = "with-geo-types-0_7")]
+    "ext/geo_types_0_7: geo_types::Line": geo_types::Line;
+    #[cfg(feature = "with-geo-types-0_7")]
+    "ext/geo_types_0_7: Rect": geo_types::Rect;
+    #[cfg(feature = "with-geo-types-0_7")]
+    "ext/geo_types_0_7: LineString": geo_types::LineString;
+    #[cfg(feature = "with-geo-types-0_7")]
+    "ext/geo_types_0_7: geo_types::Polygon": geo_types::Polygon;
     #[cfg(feature = "with-smol_str-0_3")]
     "ext/smol_str_0_3: SmolStr": smol_str::SmolStr, Vec<smol_str::SmolStr>;
     #[cfg(feature = "with-compact_str-0_10")]
