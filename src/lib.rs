@@ -71,7 +71,7 @@ pub use self::config::Config;
 pub use self::connection::pipeline::{PipelineError, all, exec, one, optional};
 pub use self::connection::{
     CancelToken, Connection, IsolationLevel, ListenEvent, Listener, RetryPolicy, RowStream,
-    Transaction, TransactionStatus,
+    Transaction, TransactionStatus, from_stream,
 };
 pub use self::error::{Error, ErrorKind, Result, SqlState};
 pub use self::params::Params;

@@ -4,7 +4,7 @@ mod live;
 mod support;
 
 use kornak::error::Outcome;
-use kornak::{Connection, ErrorKind, SqlState, TransactionStatus};
+use kornak::{Connection, ErrorKind, SqlState, TransactionStatus, from_stream};
 use live::{check_token, connect, connect_over};
 use support::deadline::{GENEROUS, within};
 use support::drops::{Case, DropAtEachPoll};
@@ -306,4 +306,156 @@ async fn its_futures_go_to_other_threads() {
         connection.execute_many(INSERT, items).await
     });
     assert_eq!(inserting.await.unwrap().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn items_of_a_stream_are_taken_as_they_come() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let sending = tokio::spawn(async move {
+        for i in 0..3_000 {
+            sender.send((i, format!("n{i}"))).await.unwrap();
+        }
+    });
+    let done = connection.execute_many(INSERT, from_stream(Received(receiver)));
+    assert_eq!(done.await.unwrap(), 3_000);
+    sending.await.unwrap();
+    assert_eq!(count(&mut connection).await, 3_000);
+    let (_, receiver) = tokio::sync::mpsc::channel::<(i32, String)>(1);
+    let none = connection.execute_many(INSERT, from_stream(Received(receiver)));
+    assert_eq!(none.await.unwrap(), 0);
+    check_token(&mut connection).await;
+}
+
+/// Each item is answered before the next one is there: nothing is held back, here or there.
+#[tokio::test]
+async fn rows_come_while_the_source_of_the_items_pauses() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    sender.send((0, "x")).await.unwrap();
+    let sql = "insert into t values ($1, $2) returning id";
+    let items = from_stream(Received(receiver));
+    let mut ids = connection.stream_many::<i32, _>(sql, items).await.unwrap();
+    for i in 0..50 {
+        let id = within(GENEROUS, "the row", ids.next()).await.unwrap();
+        assert_eq!(id, Some(i));
+        assert_eq!(ids.rows_affected(), None);
+        sender.send((i + 1, "x")).await.unwrap();
+    }
+    // An error is heard of though no further item comes.
+    assert_eq!(ids.next().await.unwrap(), Some(50));
+    sender.send((7, "x")).await.unwrap();
+    let error = within(GENEROUS, "the error", ids.next()).await.unwrap_err();
+    assert_eq!(error.index(), Some(51));
+    assert_eq!(error.error().sqlstate(), Some(SqlState::UNIQUE_VIOLATION));
+    assert!(ids.next().await.unwrap().is_none());
+    drop(ids);
+    assert_eq!(connection.transaction_status(), TransactionStatus::Idle);
+    assert_eq!(count(&mut connection).await, 0);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn rows_stream_back_in_the_order_of_the_items() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    let sql = "insert into t values ($1, $2) returning id, name";
+    let items = (0..20_000).map(|i| (i, "a name"));
+    let mut rows = connection
+        .stream_many::<(i32, String), _>(sql, items)
+        .await
+        .unwrap();
+    for expected in 0..20_000 {
+        assert_eq!(rows.next().await.unwrap().unwrap().0, expected);
+    }
+    assert!(rows.next().await.unwrap().is_none());
+    assert_eq!(rows.rows_affected(), Some(20_000));
+    drop(rows);
+    assert_eq!(count(&mut connection).await, 20_000);
+    let none = connection.stream_many::<i32, _>("select $1", Vec::<(i32,)>::new());
+    let mut none = none.await.unwrap();
+    assert!(none.next().await.unwrap().is_none());
+    assert_eq!(none.rows_affected(), Some(0));
+    drop(none);
+    // A row that can't be read is told behind those before it; the server has done all.
+    let items = [(1,), (2,), (3,)];
+    let mut rows = connection
+        .stream_many::<i32, _>("select nullif($1, 2)", items)
+        .await
+        .unwrap();
+    assert_eq!(rows.next().await.unwrap(), Some(1));
+    let error = rows.next().await.unwrap_err();
+    assert_eq!(error.index(), Some(1));
+    assert_eq!(error.error().kind(), ErrorKind::Decode);
+    assert_eq!(error.error().outcome(), Outcome::Completed);
+    drop(rows);
+    check_token(&mut connection).await;
+}
+
+/// The connection isn't used again: what was begun is undone all the same.
+#[tokio::test]
+async fn r8_what_is_dropped_is_rolled_back_without_any_further_use() {
+    let name = support::raw::unique();
+    RawClient::of_tests().execute(&format!("create table \"{name}\" (id int4)"));
+    let mut connection = connect().await;
+    let process = connection.process_id();
+    let state = format!(
+        "select state || ' ' || (backend_xid is null) from pg_stat_activity where pid = {process}"
+    );
+    let sql = format!("insert into \"{name}\" values ($1) returning id");
+    let mut observer = RawClient::of_tests();
+    // A stream that pauses, one that is read in part, and a future that is dropped.
+    for case in 0..3 {
+        let (sender, receiver) = tokio::sync::mpsc::channel(10);
+        for i in 0..10 {
+            sender.send((i,)).await.unwrap();
+        }
+        let items = from_stream(Received(receiver));
+        if case < 2 {
+            let mut ids = connection.stream_many::<i32, _>(&sql, items).await.unwrap();
+            for i in 0..if case == 0 { 10 } else { 1 } {
+                let id = within(GENEROUS, "the row", ids.next()).await;
+                assert_eq!(id.unwrap(), Some(i));
+            }
+            assert_eq!(observer.value(&state), "active false");
+        } else {
+            let done = std::pin::pin!(connection.execute_many(&sql, items));
+            let mut done = done;
+            let started = std::future::poll_fn(|cx| {
+                assert!(done.as_mut().poll(cx).is_pending());
+                std::task::Poll::Ready(())
+            });
+            started.await;
+            let begun = async || {
+                tokio::select! {
+                    biased;
+                    ended = &mut done => panic!("{ended:?}"),
+                    () = async {} => observer.value(&state) == "active false",
+                }
+            };
+            live::eventually("the transaction", begun).await;
+        }
+        live::eventually("the rollback", async || {
+            observer.value(&state) == "idle true"
+        })
+        .await;
+    }
+    check_token(&mut connection).await;
+    observer.execute(&format!("drop table \"{name}\""));
+}
+
+/// What a channel brings.
+struct Received<T>(tokio::sync::mpsc::Receiver<T>);
+
+impl<T> futures_core::Stream for Received<T> {
+    type Item = T;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<T>> {
+        self.0.poll_recv(cx)
+    }
 }

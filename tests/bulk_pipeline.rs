@@ -3,6 +3,7 @@
 mod live;
 mod support;
 
+use kornak::connection::pipeline::Statements;
 use kornak::error::Outcome;
 use kornak::{Connection, ErrorKind, FromRow, Row, SqlState, all, exec, one, optional};
 use live::{check_token, connect, connect_as, connect_over};
@@ -505,4 +506,61 @@ async fn its_futures_go_to_other_threads() {
 /// That rows of one's own types are read, not only scalars and tuples.
 fn _reads<T: for<'r> FromRow<'r>>() -> impl kornak::connection::pipeline::Item {
     all::<T>("select 1", ())
+}
+
+#[tokio::test]
+async fn several_kinds_of_a_number_known_at_run_time() {
+    let mut connection = connect().await;
+    table(&mut connection, "id int4 primary key, name text").await;
+    for count in [1, 20, 100] {
+        let names: Vec<String> = (0..count).map(|i| format!("name {i}")).collect();
+        let mut statements = Statements::new();
+        assert!(statements.is_empty());
+        let (mut inserted, mut read) = (Vec::new(), Vec::new());
+        for (id, name) in (0..).zip(&names) {
+            inserted.push(statements.add(exec("insert into t values ($1, $2)", (id, name))));
+            read.push(statements.add(one::<User>("select * from t where id = $1", (id,))));
+        }
+        let users = statements.add(all::<Row>("select * from t", ()));
+        let none = statements.add(optional::<i64>("select 1::int8 where false", ()));
+        let gone = statements.add(exec("delete from t", ()));
+        assert_eq!(statements.len(), 2 * names.len() + 3);
+        assert_eq!(users.index(), 2 * names.len() as u64);
+        let mut results = connection.pipeline(statements).await.unwrap();
+        for ticket in inserted {
+            assert_eq!(results.take(ticket).unwrap(), 1);
+        }
+        for (ticket, name) in read.into_iter().zip(&names) {
+            assert_eq!(results.take(ticket).unwrap().name, *name);
+        }
+        assert_eq!(results.take(users).unwrap().len(), names.len());
+        assert_eq!(results.take(none).unwrap(), None);
+        assert_eq!(results.take(gone).unwrap(), names.len() as u64);
+    }
+    let mut statements = Statements::new();
+    let fine = statements.add(one::<i32>("select 1", ()));
+    let broken = statements.add(exec("select 1 / 0", ()));
+    let missing = statements.add(one::<String>("select 'x' where false", ()));
+    let foreign = Statements::new().add(one::<i32>("select 1", ()));
+    let mut results = connection.pipeline_each(&statements).await.unwrap();
+    assert_eq!(results.take(fine).unwrap(), 1);
+    let error = results.take(broken).unwrap_err();
+    assert_eq!(error.sqlstate(), Some(SqlState::DIVISION_BY_ZERO));
+    let error = results.take(missing).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoRows);
+    let error = results.take(foreign).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    let error = connection.pipeline(&statements).await.unwrap_err();
+    assert_eq!(error.index(), Some(1));
+    let mut results = connection.pipeline(Statements::new()).await.unwrap();
+    let foreign = Statements::new().add(one::<i32>("select 1", ()));
+    results.take(foreign).unwrap_err();
+    check_token(&mut connection).await;
+}
+
+#[derive(Debug, FromRow)]
+struct User {
+    #[expect(dead_code, reason = "the columns are what is read")]
+    id: i32,
+    name: String,
 }

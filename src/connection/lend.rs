@@ -80,6 +80,21 @@ impl Connection {
         self.execute_unprepared(&[]).await.map(|_| ())
     }
 
+    /// Resets the session now, if that is due, and not with the next statement.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be reset: the connection is closed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped.
+    pub(crate) async fn settle_reset(&mut self) -> Result<()> {
+        let limit = self.default_limit();
+        self.begin_operation(None, limit).await?;
+        self.flush_queued().await
+    }
+
     /// The session as it is now is what a borrower is to find.
     pub(crate) fn forget_what_was_done(&mut self) {
         self.hygiene = Hygiene::default();

@@ -236,7 +236,7 @@ impl Connection {
 }
 
 /// Appends the statements as a unit of their own.
-fn start_undo(link: &mut super::Link, statements: &[Cow<'static, str>]) -> Result<()> {
+pub(super) fn start_undo(link: &mut super::Link, statements: &[Cow<'static, str>]) -> Result<()> {
     let mut unit = link.core.start_unit(&mut link.output)?;
     for (index, sql) in (0..).zip(statements) {
         unit.prefix(index, sql)?;
@@ -249,6 +249,12 @@ fn start_undo(link: &mut super::Link, statements: &[Cow<'static, str>]) -> Resul
 #[derive(Default)]
 pub(super) struct UndoOutcome {
     error: Option<Box<(Part, ServerError)>>,
+}
+
+impl UndoOutcome {
+    pub(super) fn is_fine(&self) -> bool {
+        self.error.is_none()
+    }
 }
 
 impl Sink for UndoOutcome {

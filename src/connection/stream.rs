@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::ops::DerefMut;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -22,6 +24,9 @@ use crate::row::{Columns, FromRow};
 /// wait. Dropped before its end, it leaves the rest to the next operation, which reads a
 /// short rest and cancels a long one.
 ///
+/// `C` is what gives the connection: a borrow of it, or the guard of a pool's, which the
+/// stream then keeps.
+///
 /// A deadline of the query covers the whole stream, the reader's own pauses included.
 ///
 /// # Example
@@ -36,8 +41,9 @@ use crate::row::{Columns, FromRow};
 /// # }
 /// ```
 #[must_use = "a stream does nothing until it is read"]
-pub struct RowStream<'c, T> {
-    connection: &'c mut Connection,
+pub struct RowStream<'c, T, C = &'c mut Connection> {
+    connection: C,
+    borrowed: PhantomData<&'c mut Connection>,
     sql: Box<str>,
     columns: Columns,
     batch: Batch<T>,
@@ -47,18 +53,23 @@ pub struct RowStream<'c, T> {
     is_over: bool,
 }
 
-impl<'c, T: for<'r> FromRow<'r>> RowStream<'c, T> {
-    pub(super) async fn start<P: Params>(
-        connection: &'c mut Connection,
+impl<T, C> RowStream<'_, T, C>
+where
+    T: for<'r> FromRow<'r>,
+    C: DerefMut<Target = Connection>,
+{
+    pub(crate) async fn start<P: Params>(
+        mut connection: C,
         sql: &str,
         params: &P,
         limit: Limit,
     ) -> Result<Self> {
         let mut batch = Batch::new();
-        match begin(connection, sql, params, &mut batch, limit).await {
+        match begin(&mut connection, sql, params, &mut batch, limit).await {
             Ok((columns, reply, is_over)) => Ok(Self {
                 is_over: is_over || reply.failure.is_some(),
                 connection,
+                borrowed: PhantomData,
                 sql: sql.into(),
                 columns,
                 batch,
@@ -193,7 +204,11 @@ async fn begin<T: for<'r> FromRow<'r>, P: Params>(
     }
 }
 
-impl<T: for<'r> FromRow<'r>> Stream for RowStream<'_, T> {
+impl<T, C> Stream for RowStream<'_, T, C>
+where
+    T: for<'r> FromRow<'r>,
+    C: DerefMut<Target = Connection>,
+{
     type Item = Result<T>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -202,9 +217,9 @@ impl<T: for<'r> FromRow<'r>> Stream for RowStream<'_, T> {
 }
 
 // Nothing in it is ever pinned.
-impl<T> Unpin for RowStream<'_, T> {}
+impl<T, C> Unpin for RowStream<'_, T, C> {}
 
-impl<T> fmt::Debug for RowStream<'_, T> {
+impl<T, C> fmt::Debug for RowStream<'_, T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RowStream")
             .field("columns", &self.columns)

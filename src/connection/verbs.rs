@@ -215,7 +215,7 @@ impl Connection {
 
     /// The limit of an operation that is not given one.
     #[inline]
-    pub(super) fn default_limit(&self) -> Limit {
+    pub(crate) fn default_limit(&self) -> Limit {
         Limit::after(self.default_timeout)
     }
 }

@@ -4,6 +4,7 @@
 //! running, a transaction open, settings changed. The pool reads, cancels, rolls back and
 //! resets before the next borrower sees it, and closes what can't be brought to rest.
 
+mod bulk;
 mod guard;
 mod options;
 mod shared;

@@ -132,6 +132,6 @@ impl Pool {
 
 /// Whether the statement was skipped by the server behind a reset that failed: it goes once
 /// to another connection, for which the closed one has to make room first.
-fn is_unreset(error: &crate::Error) -> bool {
+pub(super) fn is_unreset(error: &crate::Error) -> bool {
     error.is_closed() && error.outcome() == Outcome::NotRun
 }

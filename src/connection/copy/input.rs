@@ -8,10 +8,10 @@ use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{check_is_copy, wrong_direction};
-use crate::connection::Connection;
 use crate::connection::execute::End;
 use crate::connection::link::Until;
 use crate::connection::sinks::{Nothing, Reply};
+use crate::connection::{Connection, Held};
 use crate::error::{Error, Result, ServerError, SqlState};
 use crate::protocol::{At, CopyInReply, Progress, RowBytes, Sink};
 use crate::statement::is_plain;
@@ -45,7 +45,7 @@ const PIECE: usize = 128 * 1024;
 /// ```
 #[must_use = "a COPY that is dropped without `finish` is aborted"]
 pub struct CopyIn<'c> {
-    connection: &'c mut Connection,
+    connection: Held<'c>,
     sink: InputSink,
     bytes: u64,
     /// A large piece of data was taken in part.
@@ -67,18 +67,18 @@ impl Connection {
     ///
     /// May be dropped: the COPY is then aborted by the next operation.
     pub async fn copy_in(&mut self, sql: &str) -> Result<CopyIn<'_>> {
-        check_is_copy(sql)?;
-        let started = CopyIn::start(self, sql, is_plain(sql)).await;
-        started.map_err(|error| error.with_sql(sql))
+        CopyIn::open(self, sql).await
     }
 }
 
 impl<'c> CopyIn<'c> {
-    pub(super) async fn start(
-        connection: &'c mut Connection,
-        sql: &str,
-        is_plain: bool,
-    ) -> Result<Self> {
+    pub(crate) async fn open(connection: impl Into<Held<'c>>, sql: &str) -> Result<Self> {
+        check_is_copy(sql)?;
+        let started = Self::start(connection.into(), sql, is_plain(sql)).await;
+        started.map_err(|error| error.with_sql(sql))
+    }
+
+    pub(super) async fn start(mut connection: Held<'c>, sql: &str, is_plain: bool) -> Result<Self> {
         let limit = connection.default_limit();
         connection.begin_operation(Some(sql), limit).await?;
         connection.start_unit_with(|unit| unit.execute_unprepared(0, sql), End::Copy)?;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::ops::ControlFlow;
+use std::marker::PhantomData;
+use std::ops::{ControlFlow, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -28,6 +29,9 @@ const CHUNK: usize = 64 * 1024;
 /// One chunk and a read buffer at most are held at any time: a slow reader makes the server
 /// wait. Dropped before its end, it leaves the rest to the next operation, which cancels it.
 ///
+/// `C` is what gives the connection: a borrow of it, or the guard of a pool's, which the
+/// stream then keeps.
+///
 /// # Example
 ///
 /// ```no_run
@@ -40,8 +44,9 @@ const CHUNK: usize = 64 * 1024;
 /// # }
 /// ```
 #[must_use = "a COPY does nothing until it is read"]
-pub struct CopyOut<'c> {
-    connection: &'c mut Connection,
+pub struct CopyOut<'c, C = &'c mut Connection> {
+    connection: C,
+    borrowed: PhantomData<&'c mut Connection>,
     sink: OutputSink,
     bytes: u64,
     /// What `poll_read` has not handed out yet.
@@ -62,14 +67,18 @@ impl Connection {
     ///
     /// May be dropped, as may the result.
     pub async fn copy_out(&mut self, sql: &str) -> Result<CopyOut<'_>> {
-        check_is_copy(sql)?;
-        let started = CopyOut::start(self, sql).await;
-        started.map_err(|error| error.with_sql(sql))
+        CopyOut::open(self, sql).await
     }
 }
 
-impl<'c> CopyOut<'c> {
-    async fn start(connection: &'c mut Connection, sql: &str) -> Result<Self> {
+impl<C: DerefMut<Target = Connection>> CopyOut<'_, C> {
+    pub(crate) async fn open(connection: C, sql: &str) -> Result<Self> {
+        check_is_copy(sql)?;
+        let started = Self::start(connection, sql).await;
+        started.map_err(|error| error.with_sql(sql))
+    }
+
+    async fn start(mut connection: C, sql: &str) -> Result<Self> {
         let limit = connection.default_limit();
         connection.begin_operation(Some(sql), limit).await?;
         connection.start_unit(|unit| unit.execute_unprepared(0, sql))?;
@@ -83,6 +92,7 @@ impl<'c> CopyOut<'c> {
         let progress = progress.await?;
         let mut this = Self {
             connection,
+            borrowed: PhantomData,
             sink,
             bytes: 0,
             rest: Bytes::new(),
@@ -189,7 +199,7 @@ impl<'c> CopyOut<'c> {
     }
 }
 
-impl Stream for CopyOut<'_> {
+impl<C: DerefMut<Target = Connection>> Stream for CopyOut<'_, C> {
     type Item = Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -198,7 +208,7 @@ impl Stream for CopyOut<'_> {
 }
 
 /// Errors of the COPY are in the `io::Error`.
-impl AsyncRead for CopyOut<'_> {
+impl<C: DerefMut<Target = Connection>> AsyncRead for CopyOut<'_, C> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -219,7 +229,10 @@ impl AsyncRead for CopyOut<'_> {
     }
 }
 
-impl fmt::Debug for CopyOut<'_> {
+// Nothing in it is ever pinned.
+impl<C> Unpin for CopyOut<'_, C> {}
+
+impl<C> fmt::Debug for CopyOut<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CopyOut")
             .field("bytes", &self.bytes)

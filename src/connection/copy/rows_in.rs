@@ -6,8 +6,8 @@ use super::binary::{HEADER, TRAILER};
 use super::{CopyIn, TableName, column_list};
 use crate::buffer::WriteBuffer;
 use crate::codec::{DeclaredType, is_text_in_binary};
-use crate::connection::Connection;
 use crate::connection::execute::declared;
+use crate::connection::{Connection, Held};
 use crate::error::{EncodeError, Error, Result};
 use crate::params::{Params, check_count};
 use crate::types::Type;
@@ -65,9 +65,20 @@ impl Connection {
         table: impl Into<TableName<'n>>,
         columns: &[&str],
     ) -> Result<CopyInRows<'_>> {
-        let (table, columns) = (table.into().to_sql()?, column_list(columns)?);
+        CopyInRows::open(self, table.into(), columns).await
+    }
+}
+
+impl<'c> CopyInRows<'c> {
+    pub(crate) async fn open(
+        connection: impl Into<Held<'c>>,
+        table: TableName<'_>,
+        columns: &[&str],
+    ) -> Result<Self> {
+        let mut connection = connection.into();
+        let (table, columns) = (table.to_sql()?, column_list(columns)?);
         let ask = format!("select {columns} from {table} limit 0");
-        let description = self.describe(&ask).await?;
+        let description = connection.describe(&ask).await?;
         let types: Box<[Type]> = description
             .columns()
             .iter()
@@ -80,10 +91,10 @@ impl Connection {
             })
             .collect::<Result<_>>()?;
         let sql = format!("copy {table} ({columns}) from stdin (format binary)");
-        let copy = CopyIn::start(self, &sql, true).await;
+        let copy = CopyIn::start(connection, &sql, true).await;
         let mut pending = WriteBuffer::with_capacity(CHUNK + CHUNK / 4);
         pending.put_slice(HEADER);
-        Ok(CopyInRows {
+        Ok(Self {
             copy: copy.map_err(|error| error.with_sql(&sql))?,
             types,
             declared: None,

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::ops::ControlFlow;
+use std::marker::PhantomData;
+use std::ops::{ControlFlow, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -22,6 +23,9 @@ use crate::wire::backend::CommandComplete;
 /// A few rows and a read buffer at most are held at any time: a slow reader makes the server
 /// wait. Dropped before its end, it leaves the rest to the next operation, which cancels it.
 ///
+/// `C` is what gives the connection: a borrow of it, or the guard of a pool's, which the
+/// stream then keeps.
+///
 /// # Example
 ///
 /// ```no_run
@@ -34,8 +38,9 @@ use crate::wire::backend::CommandComplete;
 /// # }
 /// ```
 #[must_use = "a COPY does nothing until it is read"]
-pub struct CopyOutRows<'c, T> {
-    connection: &'c mut Connection,
+pub struct CopyOutRows<'c, T, C = &'c mut Connection> {
+    connection: C,
+    borrowed: PhantomData<&'c mut Connection>,
     sql: Box<str>,
     columns: Columns,
     sink: RowsSink<T>,
@@ -61,17 +66,28 @@ impl Connection {
         &mut self,
         query: &str,
     ) -> Result<CopyOutRows<'_, T>> {
-        let description = self.describe(query).await?;
+        CopyOutRows::open(self, query).await
+    }
+}
+
+impl<T, C> CopyOutRows<'_, T, C>
+where
+    T: for<'r> FromRow<'r>,
+    C: DerefMut<Target = Connection>,
+{
+    pub(crate) async fn open(mut connection: C, query: &str) -> Result<Self> {
+        let description = connection.describe(query).await?;
         let columns = description.columns().clone();
         let mut batch = Batch::new();
         let begun = batch.begin(&columns, &mut Plans::default());
         begun.map_err(|error| error.with_sql(query))?;
         // The query may end in a comment.
         let sql = format!("copy ({query}\n) to stdout (format binary)");
-        self.start_unit(|unit| unit.execute_unprepared(0, &sql))?;
-        self.hygiene.note(crate::statement::is_plain(query));
-        Ok(CopyOutRows {
-            connection: self,
+        connection.start_unit(|unit| unit.execute_unprepared(0, &sql))?;
+        connection.hygiene.note(crate::statement::is_plain(query));
+        Ok(Self {
+            connection,
+            borrowed: PhantomData,
             sql: sql.into(),
             columns,
             sink: RowsSink {
@@ -85,7 +101,11 @@ impl Connection {
     }
 }
 
-impl<T: for<'r> FromRow<'r>> CopyOutRows<'_, T> {
+impl<T, C> CopyOutRows<'_, T, C>
+where
+    T: for<'r> FromRow<'r>,
+    C: DerefMut<Target = Connection>,
+{
     /// The next row, or `None` at the end.
     ///
     /// # Errors
@@ -176,7 +196,11 @@ impl<T: for<'r> FromRow<'r>> CopyOutRows<'_, T> {
     }
 }
 
-impl<T: for<'r> FromRow<'r>> Stream for CopyOutRows<'_, T> {
+impl<T, C> Stream for CopyOutRows<'_, T, C>
+where
+    T: for<'r> FromRow<'r>,
+    C: DerefMut<Target = Connection>,
+{
     type Item = Result<T>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -185,9 +209,9 @@ impl<T: for<'r> FromRow<'r>> Stream for CopyOutRows<'_, T> {
 }
 
 // Nothing in it is ever pinned.
-impl<T> Unpin for CopyOutRows<'_, T> {}
+impl<T, C> Unpin for CopyOutRows<'_, T, C> {}
 
-impl<T> fmt::Debug for CopyOutRows<'_, T> {
+impl<T, C> fmt::Debug for CopyOutRows<'_, T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CopyOutRows")
             .field("columns", &self.columns)

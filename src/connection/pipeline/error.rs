@@ -22,6 +22,17 @@ impl PipelineError {
         Self { index, error }
     }
 
+    /// Names the statement, where the failure is one of an item.
+    pub(in crate::connection) fn with_sql(self, sql: &str) -> Self {
+        match self.index {
+            Some(_) => Self {
+                error: self.error.with_sql(sql),
+                ..self
+            },
+            None => self,
+        }
+    }
+
     /// The statement's place in the pipeline, or the item's among those given, counted from
     /// 0; `None` for what befell all of them: a COMMIT that failed, a lost connection, the
     /// deadline.

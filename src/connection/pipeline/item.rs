@@ -103,9 +103,9 @@ pub struct State {
 }
 
 impl<C: Collector> Slot<C> {
-    pub(super) fn new<I: Item<Collector = C>>() -> Self {
+    pub(super) fn new<I: Item<Collector = C>>(item: &I) -> Self {
         Self {
-            collector: I::collector(),
+            collector: item.collector(),
             state: State::default(),
         }
     }
@@ -121,7 +121,7 @@ impl<C: Collector> Slot<C> {
         let result = match (error, failure) {
             (Some(error), _) => Err(server_error(*error)),
             (None, Some(failure)) => Err(completed(failure)),
-            (None, None) => I::finish(self.collector, rows).map_err(completed),
+            (None, None) => item.finish(self.collector, rows).map_err(completed),
         };
         result.map_err(|error| error.with_sql(item.sql()))
     }
@@ -138,7 +138,6 @@ fn completed(error: Error) -> Error {
 }
 
 impl<T: for<'r> FromRow<'r>, P: Params> sealed::Item for One<'_, T, P> {
-    type Params = P;
     type Collector = sinks::One<T>;
     type Output = T;
 
@@ -146,15 +145,19 @@ impl<T: for<'r> FromRow<'r>, P: Params> sealed::Item for One<'_, T, P> {
         self.sql
     }
 
-    fn params(&self) -> &P {
+    fn params(&self) -> impl Params {
         &self.params
     }
 
-    fn collector() -> Self::Collector {
+    fn any_params(&self) -> &dyn Params {
+        &self.params
+    }
+
+    fn collector(&self) -> Self::Collector {
         sinks::One::new()
     }
 
-    fn finish(collector: Self::Collector, _: u64) -> Result<T> {
+    fn finish(&self, collector: Self::Collector, _: u64) -> Result<T> {
         collector
             .into_optional()?
             .ok_or_else(|| Error::new(ErrorKind::NoRows, "the query returned no row"))
@@ -162,7 +165,6 @@ impl<T: for<'r> FromRow<'r>, P: Params> sealed::Item for One<'_, T, P> {
 }
 
 impl<T: for<'r> FromRow<'r>, P: Params> sealed::Item for Optional<'_, T, P> {
-    type Params = P;
     type Collector = sinks::One<T>;
     type Output = Option<T>;
 
@@ -170,21 +172,24 @@ impl<T: for<'r> FromRow<'r>, P: Params> sealed::Item for Optional<'_, T, P> {
         self.sql
     }
 
-    fn params(&self) -> &P {
+    fn params(&self) -> impl Params {
         &self.params
     }
 
-    fn collector() -> Self::Collector {
+    fn any_params(&self) -> &dyn Params {
+        &self.params
+    }
+
+    fn collector(&self) -> Self::Collector {
         sinks::One::new()
     }
 
-    fn finish(collector: Self::Collector, _: u64) -> Result<Option<T>> {
+    fn finish(&self, collector: Self::Collector, _: u64) -> Result<Option<T>> {
         collector.into_optional()
     }
 }
 
 impl<T: for<'r> FromRow<'r>, P: Params> sealed::Item for All<'_, T, P> {
-    type Params = P;
     type Collector = sinks::All<T>;
     type Output = Vec<T>;
 
@@ -192,21 +197,24 @@ impl<T: for<'r> FromRow<'r>, P: Params> sealed::Item for All<'_, T, P> {
         self.sql
     }
 
-    fn params(&self) -> &P {
+    fn params(&self) -> impl Params {
         &self.params
     }
 
-    fn collector() -> Self::Collector {
+    fn any_params(&self) -> &dyn Params {
+        &self.params
+    }
+
+    fn collector(&self) -> Self::Collector {
         sinks::All::new()
     }
 
-    fn finish(collector: Self::Collector, _: u64) -> Result<Vec<T>> {
+    fn finish(&self, collector: Self::Collector, _: u64) -> Result<Vec<T>> {
         Ok(collector.rows)
     }
 }
 
 impl<P: Params> sealed::Item for Exec<'_, P> {
-    type Params = P;
     type Collector = Ignore;
     type Output = u64;
 
@@ -214,15 +222,19 @@ impl<P: Params> sealed::Item for Exec<'_, P> {
         self.sql
     }
 
-    fn params(&self) -> &P {
+    fn params(&self) -> impl Params {
         &self.params
     }
 
-    fn collector() -> Ignore {
+    fn any_params(&self) -> &dyn Params {
+        &self.params
+    }
+
+    fn collector(&self) -> Ignore {
         Ignore
     }
 
-    fn finish(_: Ignore, rows: u64) -> Result<u64> {
+    fn finish(&self, _: Ignore, rows: u64) -> Result<u64> {
         Ok(rows)
     }
 }
@@ -234,14 +246,15 @@ pub(super) mod sealed {
 
     #[expect(unnameable_types, reason = "that is what seals the trait")]
     pub trait Item {
-        type Params: Params;
         type Collector: Collector;
         type Output;
 
         fn sql(&self) -> &str;
-        fn params(&self) -> &Self::Params;
-        fn collector() -> Self::Collector;
+        fn params(&self) -> impl Params;
+        /// The same without their type.
+        fn any_params(&self) -> &dyn Params;
+        fn collector(&self) -> Self::Collector;
         /// The result of a statement that the server has completed.
-        fn finish(collector: Self::Collector, rows: u64) -> Result<Self::Output>;
+        fn finish(&self, collector: Self::Collector, rows: u64) -> Result<Self::Output>;
     }
 }

@@ -3,12 +3,14 @@
 //! Source: manual, "Message Flow", "Pipelining": the server runs what it is sent in order,
 //! and after an error skips everything up to the next Sync.
 
+mod dynamic;
 mod error;
 mod item;
 mod prepare;
 mod sink;
 mod tuple;
 
+pub use self::dynamic::{Results, Statements, Ticket};
 pub use self::error::PipelineError;
 pub use self::item::{All, Exec, Item, One, Optional, all, exec, one, optional};
 pub use self::tuple::Pipeline;
@@ -40,8 +42,9 @@ impl Connection {
     /// are one, and a failure undoes them all.
     ///
     /// The statements are made by [`one`], [`optional`], [`all`] and [`exec`], and come as a
-    /// tuple of up to 16, or as a `Vec` or an array of one kind. Those that this connection
-    /// hasn't prepared yet cost a further round trip, all of them together.
+    /// tuple of up to 16, as a `Vec`, a slice or an array of one kind, or as [`Statements`] of
+    /// any number and several kinds. Those that this connection hasn't prepared yet cost a
+    /// further round trip, all of them together.
     ///
     /// # Errors
     ///
@@ -302,10 +305,10 @@ impl<'q> Visitor<'q> for Find<'_, 'q> {
     ) -> Result<()> {
         let found = self
             .connection
-            .find(item.sql(), item.params(), &mut slot.collector);
+            .find(item.sql(), &item.params(), &mut slot.collector);
         match found {
             Some(prepared) => slot.state.prepared = Some(prepared),
-            None => Missing::add(&mut self.missing, index, item.sql(), item.params()),
+            None => Missing::add(&mut self.missing, index, item.sql(), &item.params()),
         }
         Ok(())
     }
@@ -325,7 +328,7 @@ impl<'q> Visitor<'q> for BeginRows<'_> {
         let (sql, params) = (item.sql(), item.params());
         match self
             .connection
-            .begin_rows(sql, params, prepared, &mut slot.collector)
+            .begin_rows(sql, &params, prepared, &mut slot.collector)
         {
             Ok(()) => Ok(()),
             Err(error) => not_sent(self.fate, error, item, slot),

@@ -8,18 +8,19 @@ use crate::connection::sinks::Collector;
 use crate::error::Result;
 use crate::protocol::RowBytes;
 
-/// The statements of a pipeline: a tuple of up to 16, or a `Vec` or an array of one kind for
-/// a number of them known only at run time.
+/// The statements of a pipeline: a tuple of up to 16; for a number of them known only at run
+/// time a `Vec`, a slice or an array of one kind, or [`Statements`](super::Statements) of
+/// several kinds.
 ///
 /// The trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a pipeline",
-    note = "pass a tuple of up to 16 statements made by `one`, `optional`, `all` and `exec`, or \
-            a `Vec` or an array of one kind"
+    note = "pass a tuple of up to 16 statements made by `one`, `optional`, `all` and `exec`, a \
+            `Vec` or an array of one kind, or `Statements` of several kinds"
 )]
 pub trait Pipeline: sealed::Pipeline {}
 
-impl<P: sealed::Pipeline> Pipeline for P {}
+impl<P: sealed::Pipeline + ?Sized> Pipeline for P {}
 
 /// What is known of each statement while its pipeline runs.
 pub trait Slots {
@@ -92,7 +93,7 @@ macro_rules! tuples {
             type Slots = ($(Slot<$name::Collector>,)*);
 
             fn slots(&self) -> Self::Slots {
-                ($(Slot::new::<$name>(),)*)
+                ($(Slot::new(&self.$index),)*)
             }
 
             fn sql(&self, index: u32) -> Option<&str> {
@@ -116,7 +117,7 @@ macro_rules! tuples {
                 Ok(())
             }
 
-            fn finish(self, slots: Self::Slots) -> Result<Self::Output, PipelineError> {
+            fn finish(&self, slots: Self::Slots) -> Result<Self::Output, PipelineError> {
                 Ok(($(
                     slots
                         .$index
@@ -125,7 +126,7 @@ macro_rules! tuples {
                 )*))
             }
 
-            fn finish_each(self, slots: Self::Slots) -> Self::Each {
+            fn finish_each(&self, slots: Self::Slots) -> Self::Each {
                 ($(slots.$index.finish(&self.$index),)*)
             }
         }
@@ -185,7 +186,7 @@ macro_rules! lists {
             type Slots = Vec<Slot<I::Collector>>;
 
             fn slots(&self) -> Self::Slots {
-                self.iter().map(|_| Slot::new::<I>()).collect()
+                self.iter().map(Slot::new).collect()
             }
 
             fn sql(&self, index: u32) -> Option<&str> {
@@ -206,7 +207,7 @@ macro_rules! lists {
                 Ok(())
             }
 
-            fn finish(self, slots: Self::Slots) -> Result<Self::Output, PipelineError> {
+            fn finish(&self, slots: Self::Slots) -> Result<Self::Output, PipelineError> {
                 let numbered = (0..).zip(self.iter().zip(slots));
                 numbered
                     .map(|(index, (item, slot))| {
@@ -215,7 +216,7 @@ macro_rules! lists {
                     .collect()
             }
 
-            fn finish_each(self, slots: Self::Slots) -> Self::Each {
+            fn finish_each(&self, slots: Self::Slots) -> Self::Each {
                 let both = self.iter().zip(slots);
                 both.map(|(item, slot)| slot.finish(item)).collect()
             }
@@ -225,8 +226,40 @@ macro_rules! lists {
 
 lists! {
     [I: Item] Vec<I>;
-    [I: Item] &[I];
+    [I: Item] [I];
     [I: Item, const N: usize] [I; N];
+}
+
+/// So that what is sent a second time need not be given away the first time.
+impl<P: sealed::Pipeline + ?Sized> sealed::Pipeline for &P {
+    type Output = P::Output;
+    type Each = P::Each;
+    type Slots = P::Slots;
+
+    fn slots(&self) -> Self::Slots {
+        P::slots(self)
+    }
+
+    fn sql(&self, index: u32) -> Option<&str> {
+        P::sql(self, index)
+    }
+
+    #[inline]
+    fn visit<'q, V: Visitor<'q>>(
+        &'q self,
+        slots: &mut Self::Slots,
+        visitor: &mut V,
+    ) -> Result<(), (u32, crate::Error)> {
+        P::visit(self, slots, visitor)
+    }
+
+    fn finish(&self, slots: Self::Slots) -> Result<Self::Output, PipelineError> {
+        P::finish(self, slots)
+    }
+
+    fn finish_each(&self, slots: Self::Slots) -> Self::Each {
+        P::finish_each(self, slots)
+    }
 }
 
 pub(super) mod sealed {
@@ -254,8 +287,8 @@ pub(super) mod sealed {
             visitor: &mut V,
         ) -> Result<(), (u32, crate::Error)>;
 
-        fn finish(self, slots: Self::Slots) -> Result<Self::Output, PipelineError>;
+        fn finish(&self, slots: Self::Slots) -> Result<Self::Output, PipelineError>;
 
-        fn finish_each(self, slots: Self::Slots) -> Self::Each;
+        fn finish_each(&self, slots: Self::Slots) -> Self::Each;
     }
 }

@@ -1,0 +1,215 @@
+//! One statement for many items, pipelined: `execute_many`, `fetch_many`, `stream_many`.
+
+mod flight;
+mod items;
+mod rows;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+pub use self::items::{FromStream, Items, from_stream};
+pub use self::rows::ManyRows;
+
+use self::flight::{Flight, Step};
+use self::items::sealed::Source;
+use super::pipeline::PipelineError;
+use super::sinks::{All, Collector, Ignore};
+use super::timer::Limit;
+use super::{Connection, Held};
+use crate::error::Result;
+use crate::params::Params;
+use crate::row::FromRow;
+use crate::statement::Prepared;
+
+impl Connection {
+    /// Runs one statement for each item, pipelined, and returns how many rows were affected
+    /// in total. It is one transaction: outside of one it begins and commits its own.
+    ///
+    /// Items are taken from the iterator, or [from the stream](crate::from_stream), as the
+    /// server takes the statements, so that memory stays flat, whatever their number.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, and the index of its item; then nothing of it stays, unless a
+    /// transaction was open before: that one then holds the items before an item that this
+    /// side could not write, and is failed by the server's own errors.
+    /// [`ErrorKind::CommitOutcomeUnknown`](crate::ErrorKind::CommitOutcomeUnknown) if the
+    /// answer to the COMMIT did not come. The deadline, which covers a stream's own pauses
+    /// after its first item.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: what was begun is rolled back, which the server is told at once where
+    /// the socket takes it, unless COMMIT was sent already. In a transaction that was open
+    /// before, the items sent so far may have run.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(connection: &mut kornak::Connection) -> kornak::Result<()> {
+    /// let squares = (0..100_000_i64).map(|n| (n, n * n));
+    /// connection
+    ///     .execute_many("insert into squares values ($1, $2)", squares)
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn execute_many<'c, I: Items>(
+        &'c mut self,
+        sql: &'c str,
+        items: I,
+    ) -> impl Future<Output = Result<u64, PipelineError>> + Send + use<'c, I>
+    where
+        I::Source: 'c,
+    {
+        // That the futures are `Send` is promised by the verbs' signatures: what the compiler
+        // infers by itself fails for iterators that borrow what they map.
+        let source = items.into_source();
+        async move { run(self.into(), sql, source, &mut Ignore).await }
+    }
+
+    /// As [`execute_many`](Self::execute_many), and keeps the rows that the statements
+    /// return, in the order of the items: `insert … returning id`, for example.
+    ///
+    /// # Errors
+    ///
+    /// As there; and a row that can't be read. The server has completed all items then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(connection: &mut kornak::Connection) -> kornak::Result<()> {
+    /// let names = ["Ada", "Grace"];
+    /// let ids: Vec<i32> = connection
+    ///     .fetch_many("insert into users (name) values ($1) returning id", names.map(|n| (n,)))
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fetch_many<'c, T, I>(
+        &'c mut self,
+        sql: &'c str,
+        items: I,
+    ) -> impl Future<Output = Result<Vec<T>, PipelineError>> + Send + use<'c, T, I>
+    where
+        T: for<'r> FromRow<'r> + Send,
+        I: Items,
+        I::Source: 'c,
+    {
+        let source = items.into_source();
+        async move {
+            let mut all = All::new();
+            run(self.into(), sql, source, &mut all).await?;
+            Ok(all.rows)
+        }
+    }
+
+    /// As [`fetch_many`](Self::fetch_many), and streams the rows back while items are still
+    /// sent: both may be of any number.
+    ///
+    /// The rows are those of a transaction that is still open: outside of one, its COMMIT is
+    /// sent behind the last item, and the stream's end says that it went well.
+    ///
+    /// # Errors
+    ///
+    /// If the first item can't be written, or the statement not be prepared. What goes wrong
+    /// later is an item of the stream, as [`execute_many`](Self::execute_many) would tell it.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`execute_many`](Self::execute_many). The stream may be dropped at any row: what
+    /// was begun is then rolled back.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(connection: &mut kornak::Connection) -> kornak::Result<()> {
+    /// let sql = "insert into squares values ($1, $2) returning id";
+    /// let squares = (0..100_000_i64).map(|n| (n, n * n));
+    /// let mut ids = connection.stream_many::<i64, _>(sql, squares).await?;
+    /// while let Some(id) = ids.next().await? {
+    ///     println!("{id}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stream_many<'c, T, I>(
+        &'c mut self,
+        sql: &str,
+        items: I,
+    ) -> impl Future<Output = Result<ManyRows<'c, T, I>, PipelineError>> + Send
+    where
+        T: for<'r> FromRow<'r> + Send,
+        I: Items,
+        I::Source: 'c,
+    {
+        let source = items.into_source();
+        async move { ManyRows::open(self.into(), sql, source).await }
+    }
+
+    /// Everything before the first item: the statement is prepared, and the collector ready.
+    async fn begin_many<P: Params, C: Collector>(
+        &mut self,
+        sql: &str,
+        first: &P,
+        collector: &mut C,
+        limit: Limit,
+    ) -> Result<Arc<Prepared>> {
+        self.begin_operation(Some(sql), limit).await?;
+        let prepared = self.prepared(sql, first).await?;
+        self.begin_rows(sql, first, &prepared, collector)?;
+        Ok(prepared)
+    }
+}
+
+/// Runs `sql` for all items, and returns how many rows were affected.
+pub(crate) async fn run<S, C>(
+    connection: Held<'_>,
+    sql: &str,
+    source: S,
+    collector: &mut C,
+) -> Result<u64, PipelineError>
+where
+    S: Source<Item: Params>,
+    C: Collector,
+{
+    let Some(mut flight) = begin(connection, sql, source, collector).await? else {
+        return Ok(0);
+    };
+    loop {
+        let step = poll_fn(|cx| flight.poll(cx)).await;
+        match step.map_err(|error| error.with_sql(sql))? {
+            Step::Done(rows) => return Ok(rows),
+            Step::Paused => {}
+        }
+    }
+}
+
+/// Prepares `sql` and sends the first item; `None` if there is none.
+async fn begin<'c, S, C>(
+    mut connection: Held<'c>,
+    sql: &str,
+    mut source: S,
+    mut collector: C,
+) -> Result<Option<Flight<'c, C, S>>, PipelineError>
+where
+    S: Source<Item: Params>,
+    C: Collector,
+{
+    let Some(first) = poll_fn(|cx| source.poll_item(cx)).await else {
+        return Ok(None);
+    };
+    let limit = connection.default_limit();
+    let prepared = connection
+        .begin_many(sql, &first, &mut collector, limit)
+        .await
+        .map_err(|error| error.with_sql(sql))?;
+    match Flight::start(connection, prepared, first, source, collector) {
+        Ok(flight) => Ok(Some(flight)),
+        Err(error) => Err(PipelineError::at(Some(0), error).with_sql(sql)),
+    }
+}

@@ -1,0 +1,114 @@
+//! [`ManyRows`]: what the statements of many items return, as it is asked for.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use super::flight::{Flight, Step};
+use super::items::Items;
+use super::{Held, PipelineError};
+use crate::connection::sinks::Batch;
+use crate::row::FromRow;
+
+/// The rows that one statement returns for many items, made by
+/// [`Connection::stream_many`](crate::Connection::stream_many), in the order of the items.
+///
+/// Items are sent while rows are read; a slow reader makes both the server and the source of
+/// the items wait. Dropped before its end, what was begun is rolled back.
+#[must_use = "the items are sent while the rows are read"]
+pub struct ManyRows<'c, T, I: Items> {
+    /// None where there were no items.
+    flight: Option<Flight<'c, Batch<T>, I::Source>>,
+    sql: Box<str>,
+    /// How many rows were affected, once that is known.
+    affected: Option<u64>,
+    /// Told when the rows before it are handed out.
+    failure: Option<PipelineError>,
+    is_over: bool,
+}
+
+impl<'c, T: for<'r> FromRow<'r>, I: Items> ManyRows<'c, T, I> {
+    pub(crate) async fn open(
+        connection: Held<'c>,
+        sql: &str,
+        source: I::Source,
+    ) -> Result<Self, PipelineError> {
+        let flight = super::begin(connection, sql, source, Batch::new()).await?;
+        Ok(Self {
+            is_over: flight.is_none(),
+            affected: flight.is_none().then_some(0),
+            flight,
+            sql: sql.into(),
+            failure: None,
+        })
+    }
+
+    /// The next row, or `None` at the end, when all items are done and, where the
+    /// transaction is its own, committed.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute_many`](crate::Connection::execute_many), after the rows before it; a row
+    /// that can't be read. It is over after an error.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: no row is lost.
+    pub async fn next(&mut self) -> Result<Option<T>, PipelineError> {
+        poll_fn(|cx| self.poll_row(cx)).await.transpose()
+    }
+
+    /// How many rows were affected in total, once it is at its end.
+    pub fn rows_affected(&self) -> Option<u64> {
+        self.affected
+    }
+
+    fn poll_row(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, PipelineError>>> {
+        let Some(flight) = &mut self.flight else {
+            return Poll::Ready(None);
+        };
+        loop {
+            if let Some(row) = flight.collector().rows.pop_front() {
+                return Poll::Ready(Some(Ok(row)));
+            }
+            if self.is_over {
+                return Poll::Ready(self.failure.take().map(Err));
+            }
+            match flight.poll(cx) {
+                Poll::Pending if flight.collector().rows.is_empty() => return Poll::Pending,
+                Poll::Pending | Poll::Ready(Ok(Step::Paused)) => {}
+                Poll::Ready(Ok(Step::Done(rows))) => {
+                    self.is_over = true;
+                    self.affected = Some(rows);
+                }
+                Poll::Ready(Err(error)) => {
+                    self.is_over = true;
+                    self.failure = Some(error.with_sql(&self.sql));
+                }
+            }
+        }
+    }
+}
+
+impl<T: for<'r> FromRow<'r>, I: Items> Stream for ManyRows<'_, T, I> {
+    type Item = Result<T, PipelineError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_row(cx)
+    }
+}
+
+// Nothing in it is ever pinned.
+impl<T, I: Items> Unpin for ManyRows<'_, T, I> {}
+
+impl<T, I: Items> fmt::Debug for ManyRows<'_, T, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManyRows")
+            .field("sql", &self.sql)
+            .field("is_over", &self.is_over)
+            .finish_non_exhaustive()
+    }
+}

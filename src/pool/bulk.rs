@@ -1,0 +1,290 @@
+//! The verbs for heavy work on the pool itself: streams, pipelines, many items, COPY.
+
+use super::Pool;
+use super::verbs::is_unreset;
+use crate::connection::many::{ManyRows, run};
+use crate::connection::pipeline::{Pipeline, PipelineError};
+use crate::connection::{
+    CopyIn, CopyInRows, CopyOut, CopyOutRows, Held, Items, RowStream, TableName,
+};
+use crate::error::Result;
+use crate::params::Params;
+use crate::pool::PoolConnection;
+use crate::row::FromRow;
+
+impl Pool {
+    /// Runs a query and streams its rows, on a connection of the pool that the stream keeps
+    /// until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::fetch`](crate::Connection::fetch).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fetch_one`](Self::fetch_one). The stream itself may be dropped at any row.
+    pub async fn fetch<T: for<'r> FromRow<'r>>(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<RowStream<'static, T, PoolConnection>> {
+        let start = async |connection: PoolConnection| {
+            let limit = connection.default_limit();
+            RowStream::start(connection, sql, &params, limit).await
+        };
+        match start(self.acquire().await?).await {
+            Err(error) if is_unreset(&error) => start(self.acquire().await?).await,
+            result => result,
+        }
+    }
+
+    /// Runs several statements in one round trip, all or nothing, on a connection of the
+    /// pool.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::pipeline`](crate::Connection::pipeline).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fetch_one`](Self::fetch_one): the statements may have taken effect, all or none.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(pool: kornak::Pool) -> kornak::Result<()> {
+    /// use kornak::{exec, one};
+    ///
+    /// let (count, _) = pool
+    ///     .pipeline((
+    ///         one::<i64>("select count(*) from users", ()),
+    ///         exec("update visits set n = n + 1", ()),
+    ///     ))
+    ///     .await?;
+    /// println!("{count} users");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn pipeline<S: Pipeline>(&self, statements: S) -> Result<S::Output, PipelineError> {
+        let mut connection = self.acquire().await?;
+        match connection.pipeline(&statements).await {
+            Err(error) if is_unreset(error.error()) => {
+                drop(connection);
+                self.acquire().await?.pipeline(&statements).await
+            }
+            result => result,
+        }
+    }
+
+    /// Runs several statements in one round trip, each on its own, on a connection of the
+    /// pool.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::pipeline_each`](crate::Connection::pipeline_each).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fetch_one`](Self::fetch_one), for each statement.
+    pub async fn pipeline_each<S: Pipeline>(&self, statements: S) -> Result<S::Each> {
+        let mut connection = self.acquire().await?;
+        match connection.pipeline_each(&statements).await {
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                self.acquire().await?.pipeline_each(&statements).await
+            }
+            result => result,
+        }
+    }
+
+    /// Runs one statement for each item, pipelined, as one transaction on a connection of the
+    /// pool. Returns how many rows were affected in total.
+    ///
+    /// A session that has to be reset first is, in a round trip of its own: the items can't
+    /// be taken twice.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::execute_many`](crate::Connection::execute_many).
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: what was begun is rolled back, unless COMMIT was sent already.
+    pub fn execute_many<'c, I: Items>(
+        &'c self,
+        sql: &'c str,
+        items: I,
+    ) -> impl Future<Output = Result<u64, PipelineError>> + Send + use<'c, I>
+    where
+        I::Source: 'c,
+    {
+        let source = items.into_source();
+        async move {
+            let mut connection = self.acquire_reset().await?;
+            let ignore = &mut crate::connection::Ignore;
+            run((&mut *connection).into(), sql, source, ignore).await
+        }
+    }
+
+    /// As [`execute_many`](Self::execute_many), and keeps the rows that the statements
+    /// return, in the order of the items.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::fetch_many`](crate::Connection::fetch_many).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`execute_many`](Self::execute_many).
+    pub fn fetch_many<'c, T, I>(
+        &'c self,
+        sql: &'c str,
+        items: I,
+    ) -> impl Future<Output = Result<Vec<T>, PipelineError>> + Send + use<'c, T, I>
+    where
+        T: for<'r> FromRow<'r> + Send,
+        I: Items,
+        I::Source: 'c,
+    {
+        let source = items.into_source();
+        async move {
+            let mut connection = self.acquire_reset().await?;
+            let mut all = crate::connection::All::new();
+            run((&mut *connection).into(), sql, source, &mut all).await?;
+            Ok(all.rows)
+        }
+    }
+
+    /// As [`fetch_many`](Self::fetch_many), and streams the rows back while items are still
+    /// sent, on a connection of the pool that the stream keeps until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::stream_many`](crate::Connection::stream_many).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`execute_many`](Self::execute_many).
+    pub fn stream_many<T, I>(
+        &self,
+        sql: &str,
+        items: I,
+    ) -> impl Future<Output = Result<ManyRows<'static, T, I>, PipelineError>> + Send
+    where
+        T: for<'r> FromRow<'r> + Send,
+        I: Items,
+    {
+        let source = items.into_source();
+        async move {
+            let connection = self.acquire_reset().await?;
+            ManyRows::open(Held::lent(connection), sql, source).await
+        }
+    }
+
+    /// Starts a `COPY … FROM STDIN` of any format, on a connection of the pool that the COPY
+    /// keeps until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::copy_in`](crate::Connection::copy_in).
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: the COPY is then aborted.
+    pub async fn copy_in(&self, sql: &str) -> Result<CopyIn<'static>> {
+        match CopyIn::open(Held::lent(self.acquire().await?), sql).await {
+            Err(error) if is_unreset(&error) => {
+                CopyIn::open(Held::lent(self.acquire().await?), sql).await
+            }
+            result => result,
+        }
+    }
+
+    /// Starts a COPY of typed rows into a table, on a connection of the pool that the COPY
+    /// keeps until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::copy_in_rows`](crate::Connection::copy_in_rows).
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: the COPY is then aborted.
+    pub async fn copy_in_rows<'n>(
+        &self,
+        table: impl Into<TableName<'n>>,
+        columns: &[&str],
+    ) -> Result<CopyInRows<'static>> {
+        let table = table.into();
+        match CopyInRows::open(Held::lent(self.acquire().await?), table, columns).await {
+            Err(error) if is_unreset(&error) => {
+                CopyInRows::open(Held::lent(self.acquire().await?), table, columns).await
+            }
+            result => result,
+        }
+    }
+
+    /// Starts a `COPY … TO STDOUT` of any format, on a connection of the pool that the COPY
+    /// keeps until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::copy_out`](crate::Connection::copy_out).
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped, as may the result.
+    pub async fn copy_out(&self, sql: &str) -> Result<CopyOut<'static, PoolConnection>> {
+        match CopyOut::open(self.acquire().await?, sql).await {
+            Err(error) if is_unreset(&error) => CopyOut::open(self.acquire().await?, sql).await,
+            result => result,
+        }
+    }
+
+    /// Runs a query as a COPY of typed rows, on a connection of the pool that the COPY keeps
+    /// until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::copy_out_rows`](crate::Connection::copy_out_rows).
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped, as may the result.
+    pub async fn copy_out_rows<T: for<'r> FromRow<'r>>(
+        &self,
+        query: &str,
+    ) -> Result<CopyOutRows<'static, T, PoolConnection>> {
+        match CopyOutRows::open(self.acquire().await?, query).await {
+            Err(error) if is_unreset(&error) => {
+                CopyOutRows::open(self.acquire().await?, query).await
+            }
+            result => result,
+        }
+    }
+
+    /// A connection whose session has been reset, where that was due.
+    async fn acquire_reset(&self) -> Result<PoolConnection> {
+        let mut connection = self.acquire().await?;
+        match connection.settle_reset().await {
+            Ok(()) => Ok(connection),
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                let mut connection = self.acquire().await?;
+                connection.settle_reset().await?;
+                Ok(connection)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
