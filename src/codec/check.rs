@@ -2,9 +2,10 @@
 
 use std::any::type_name;
 
+use super::integer::is_oid_like;
 use crate::buffer::TooLong;
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Kind, Type, oid};
+use crate::types::{Extension, Kind, Type, oid};
 
 /// A `T` can't be written as a `ty`.
 #[cold]
@@ -77,7 +78,6 @@ pub fn type_hint(ty: &Type) -> &'static str {
         oid::INT2 => "i16",
         oid::INT4 => "i32",
         oid::INT8 => "i64",
-        oid::OID | oid::XID | oid::CID => "u32",
         oid::FLOAT4 => "f32",
         oid::FLOAT8 => "f64",
         oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN | oid::XML => "String",
@@ -113,6 +113,8 @@ pub fn type_hint(ty: &Type) -> &'static str {
         oid::JSON | oid::JSONB => {
             "kornak::RawJson<String>, or kornak::Json<T> with the feature with-serde_json-1"
         }
+        oid::JSONPATH | oid::REFCURSOR => "String",
+        _ if is_oid_like(ty) => "u32",
         _ => match ty.kind() {
             Kind::Enum(_) => "String, or an enum that derives kornak::Encode and kornak::Decode",
             Kind::Composite(_) => "a struct that derives kornak::Encode and kornak::Decode",
@@ -122,8 +124,20 @@ pub fn type_hint(ty: &Type) -> &'static str {
                 Some(subtype) => multirange_hint(subtype),
                 None => "kornak::codec::Multirange",
             },
-            _ => "String, with the column cast to text",
+            _ => extension_hint(ty),
         },
+    }
+}
+
+fn extension_hint(ty: &Type) -> &'static str {
+    match ty.extension() {
+        Extension::Citext | Extension::Ltree | Extension::Lquery | Extension::Ltxtquery => "String",
+        Extension::Hstore => "kornak::codec::Hstore",
+        Extension::Cube => "kornak::codec::Cube",
+        Extension::Vector => "kornak::codec::Vector",
+        Extension::Halfvec => "kornak::codec::HalfVector",
+        Extension::Sparsevec => "kornak::codec::SparseVector",
+        Extension::None => "String, with the column cast to text",
     }
 }
 

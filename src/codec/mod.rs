@@ -13,12 +13,14 @@ mod boolean;
 mod bytea;
 mod check;
 mod composite;
+mod cube;
 mod custom;
 mod datetime;
 mod ext;
 mod float;
 mod float_text;
 mod geometry;
+mod hstore;
 mod integer;
 mod json;
 mod money;
@@ -34,6 +36,7 @@ mod tests;
 mod text;
 mod text_search;
 mod uuid;
+mod vector;
 mod wrapper;
 mod writer;
 
@@ -50,6 +53,7 @@ pub use self::check::{
 pub use self::composite::{
     CompositeFields, CompositeReader, DecodeField, EncodeField, encode_composite,
 };
+pub use self::cube::Cube;
 #[doc(hidden)]
 pub use self::custom::{TypeName, check_enum, encode_label, unknown_label};
 pub use self::datetime::{
@@ -58,6 +62,7 @@ pub use self::datetime::{
 #[cfg(feature = "with-serde_json-1")]
 pub use self::ext::serde_json_1::Json;
 pub use self::geometry::{Circle, Line, LineSegment, Path, Point, Polygon, Rectangle};
+pub use self::hstore::{Hstore, ParseHstoreError};
 pub use self::json::RawJson;
 pub use self::money::Money;
 pub use self::network::{Cidr, Inet, MacAddr, MacAddr8, ParseNetworkError};
@@ -69,6 +74,7 @@ pub use self::system::{Lsn, ParseLsnError, Snapshot, Tid};
 pub(crate) use self::text::is_text_in_binary;
 pub use self::text_search::{Lexeme, LexemePosition, LexemeWeight, TsQuery, TsQueryItem, TsVector};
 pub use self::uuid::{ParseUuidError, Uuid};
+pub use self::vector::{HalfVector, ParseVectorError, SparseVector, Vector};
 pub use self::writer::ParamWriter;
 
 /// How the type of a parameter reaches the server.

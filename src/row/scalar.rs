@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::from_row::Scalar;
 use crate::codec::{
-    BitString, Cidr, Circle, Date, Inet, Interval, Line, LineSegment, Lsn, MacAddr, MacAddr8,
-    Money, Multirange, Numeric, Path, Point, Polygon, Range, RawJson, Rectangle, Snapshot, Tid,
-    Time, TimeTz, Timestamp, TimestampTz, TsQuery, TsVector, Uuid,
+    BitString, Cidr, Circle, Cube, Date, HalfVector, Hstore, Inet, Interval, Line, LineSegment,
+    Lsn, MacAddr, MacAddr8, Money, Multirange, Numeric, Path, Point, Polygon, Range, RawJson,
+    Rectangle, Snapshot, SparseVector, Tid, Time, TimeTz, Timestamp, TimestampTz, TsQuery,
+    TsVector, Uuid, Vector,
 };
 
 macro_rules! scalars {
@@ -26,6 +27,7 @@ scalars! {
     Lsn, Tid, Snapshot,
     Point, Line, LineSegment, Rectangle, Path, Polygon, Circle,
     TsVector, TsQuery,
+    Hstore, Cube, Vector, HalfVector, SparseVector,
 }
 
 impl<S> Scalar for RawJson<S> {}

@@ -7,6 +7,7 @@ mod live;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod extensions;
 mod floats;
 mod ranges;
 mod shapes;

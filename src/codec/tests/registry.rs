@@ -115,6 +115,11 @@ registry! {
         Range<TimestampTz>, Range<Option<i32>>, Range<&str>, Vec<Range<i32>>;
     "Multirange<T>": Multirange<i32>, Multirange<i64>, Multirange<Numeric>, Multirange<Date>,
         Multirange<Timestamp>, Multirange<TimestampTz>, Multirange<&str>;
+    "Hstore": Hstore;
+    "Cube": Cube;
+    "Vector": Vector;
+    "HalfVector": HalfVector;
+    "SparseVector": SparseVector;
     "Uuid": Uuid;
     "RawJson<S>": RawJson, RawJson<&str>;
     "Option<T>": Option<i32>, Option<&str>;
@@ -247,6 +252,11 @@ pub(super) fn types() -> Vec<Type> {
         custom(70003, "_positive", Kind::Array(positive)),
         custom(70004, "citext", Kind::Simple),
         custom(70005, "ltree", Kind::Simple),
+        custom(70008, "hstore", Kind::Simple),
+        custom(70009, "cube", Kind::Simple),
+        custom(70010, "vector", Kind::Simple),
+        custom(70011, "halfvec", Kind::Simple),
+        custom(70012, "sparsevec", Kind::Simple),
         custom(70007, "textmultirange", Kind::Multirange(texts.clone())),
         texts,
         color,
@@ -268,6 +278,13 @@ const SEEDS: &[(&str, &str)] = &[
     ("polygon", "000000013ff00000000000004000000000000000"),
     ("tsvector", "0000000261000004c00180024003000462000000"),
     ("tsquery", "00000003020201000f0162000100006100"),
+    ("hstore", "0000000200000001610000000131000000016200000000"),
+    ("hstore", "000000010000000161ffffffff"),
+    ("cube", "000000013ff00000000000004000000000000000"),
+    ("cube", "800000013ff0000000000000"),
+    ("vector", "000200003f800000bf000000"),
+    ("halfvec", "000200003c00b800"),
+    ("sparsevec", "00000005000000010000000000000002bf800000"),
     ("int4range", "020000000400000001000000040000000a"),
     ("textrange", "06000000016100000001f0"),
     ("textmultirange", "00000002000000010100000006100000000161"),

@@ -1,0 +1,193 @@
+//! `cube`: how many dimensions, and one corner or two (`cube_send` in
+//! `contrib/cube/cube.c`).
+
+use std::fmt;
+
+use super::float_text::FloatText;
+use super::{Decode, Encode, IsNull, ParamWriter, RawValue};
+use super::{out_of_range, wrong_encode_type};
+use crate::error::{DecodeError, EncodeError};
+use crate::types::{Extension, Type};
+
+/// A `cube`: a point, or a box between two opposite corners, in any number of dimensions up
+/// to the server's limit of 100.
+///
+/// # Example
+///
+/// ```
+/// use kornak::codec::Cube;
+///
+/// let cube = Cube::between(&[0.0, 0.0], &[1.0, 2.5]).expect("two dimensions each");
+/// assert_eq!(cube.to_string(), "(0, 0),(1, 2.5)");
+/// assert_eq!(cube.corners(), (&[0.0, 0.0][..], &[1.0, 2.5][..]));
+/// assert_eq!(Cube::point(vec![1.0, 2.0]).to_string(), "(1, 2)");
+/// ```
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub struct Cube {
+    /// Whether there is one corner only. A cube that has two can be a point, too.
+    is_point: bool,
+    /// The coordinates of the first corner, then those of the second. Invariant: an even
+    /// number if there are two corners.
+    coordinates: Vec<f64>,
+}
+
+/// Says that there is one corner only.
+const POINT: u32 = 0x8000_0000;
+
+const COORDINATE_SIZE: usize = 8;
+
+impl Cube {
+    /// The point at these coordinates.
+    pub fn point(coordinates: Vec<f64>) -> Self {
+        Self {
+            is_point: true,
+            coordinates,
+        }
+    }
+
+    /// The cube between two opposite corners; `None` if they don't have equally many
+    /// dimensions.
+    pub fn between(first: &[f64], second: &[f64]) -> Option<Self> {
+        (first.len() == second.len()).then(|| Self {
+            is_point: false,
+            coordinates: [first, second].concat(),
+        })
+    }
+
+    /// How many dimensions it has.
+    pub fn dimensions(&self) -> usize {
+        match self.is_point {
+            true => self.coordinates.len(),
+            false => self.coordinates.len() / 2,
+        }
+    }
+
+    /// Two opposite corners, in the order that the server keeps. A point has the same one
+    /// twice.
+    pub fn corners(&self) -> (&[f64], &[f64]) {
+        match self.is_point {
+            true => (&self.coordinates, &self.coordinates),
+            false => self.coordinates.split_at(self.coordinates.len() / 2),
+        }
+    }
+}
+
+/// As the server prints it.
+impl fmt::Display for Cube {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, second) = self.corners();
+        write_corner(f, first)?;
+        // Not a number isn't equal to itself.
+        if !self.is_point && first != second {
+            f.write_str(",")?;
+            write_corner(f, second)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_corner(f: &mut fmt::Formatter<'_>, corner: &[f64]) -> fmt::Result {
+    f.write_str("(")?;
+    for (index, coordinate) in corner.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        write!(f, "{separator}{}", FloatText(*coordinate))?;
+    }
+    f.write_str(")")
+}
+
+impl Encode for Cube {
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        if ty.extension() != Extension::Cube {
+            return Err(wrong_encode_type::<Self>(ty));
+        }
+        let dimensions = match u32::try_from(self.dimensions()) {
+            Ok(dimensions) if dimensions < POINT => dimensions,
+            _ => {
+                let dimensions = format_args!("{} dimensions", self.dimensions());
+                return Err(out_of_range::<Self>(ty, dimensions));
+            }
+        };
+        out.put_u32(if self.is_point { POINT } else { 0 } | dimensions);
+        for &coordinate in &self.coordinates {
+            out.put_f64(coordinate);
+        }
+        Ok(IsNull::No)
+    }
+}
+
+impl<'r> Decode<'r> for Cube {
+    fn accepts(ty: &Type) -> bool {
+        ty.extension() == Extension::Cube
+    }
+
+    fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+        let mut reader = value.reader();
+        let header = reader.u32()?;
+        let is_point = header & POINT != 0;
+        let dimensions = (header & !POINT) as usize;
+        let corners = if is_point { 1 } else { 2 };
+        let wanted = dimensions.saturating_mul(corners * COORDINATE_SIZE);
+        let bytes = reader.bytes(wanted)?;
+        reader.finish()?;
+        let coordinates = bytes
+            .chunks_exact(COORDINATE_SIZE)
+            .filter_map(|chunk| chunk.try_into().ok().map(f64::from_be_bytes))
+            .collect();
+        Ok(Self {
+            is_point,
+            coordinates,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::tests::{check, refuses_to_read, refuses_to_write};
+    use crate::types::Kind;
+
+    fn cube() -> Type {
+        Type::custom(70000, "public", "cube", Kind::Simple, true, true).unwrap()
+    }
+
+    #[test]
+    fn cubes_have_the_servers_bytes_and_text() {
+        let between = |first: &[f64], second: &[f64]| Cube::between(first, second).unwrap();
+        for (cube_value, text, hex) in [
+            (Cube::point(vec![]), "()", "80000000"),
+            (Cube::point(vec![1.0]), "(1)", "800000013ff0000000000000"),
+            (
+                between(&[1.0, -0.0], &[f64::INFINITY, 1e-7]),
+                "(1, -0),(Infinity, 1e-07)",
+                "000000023ff000000000000080000000000000007ff00000000000003e7ad7f29abcaf48",
+            ),
+            // The server keeps such a one as a point, and shows it as one.
+            (
+                between(&[1.0], &[1.0]),
+                "(1)",
+                "000000013ff00000000000003ff0000000000000",
+            ),
+        ] {
+            assert_eq!(cube_value.to_string(), text);
+            check(&cube(), cube_value, hex);
+        }
+        assert_eq!(Cube::between(&[1.0], &[]), None);
+        assert_eq!(between(&[1.0, 2.0], &[3.0, 4.0]).dimensions(), 2);
+        assert_eq!(Cube::point(vec![1.0, 2.0]).dimensions(), 2);
+        refuses_to_write(&Type::POINT, &Cube::point(vec![]), "the types don't match");
+    }
+
+    #[test]
+    fn s25_cubes_that_lie() {
+        for (hex, message) in [
+            ("", "ends early"),
+            ("80000001", "ends early"),
+            ("000000013ff0000000000000", "ends early"),
+            ("7fffffff3ff0000000000000", "ends early"),
+            ("ffffffff3ff0000000000000", "ends early"),
+            ("800000013ff000000000000000", "1 bytes follow"),
+        ] {
+            refuses_to_read::<Cube>(&cube(), hex, message);
+        }
+    }
+}
