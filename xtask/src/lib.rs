@@ -1,6 +1,7 @@
 //! The part of the project's commands that its tests use too: where a PostgreSQL comes
-//! from ([`server`]), and how programs are run ([`process`]).
+//! from ([`server`]), PgBouncer ([`pgbouncer`]), and how programs are run ([`process`]).
 
+pub mod pgbouncer;
 pub mod process;
 pub mod server;
 

@@ -156,6 +156,11 @@ impl Config {
     /// without its `is_local`, advisory locks of a session and temporary tables are met by
     /// whoever comes next.
     ///
+    /// PgBouncer from 1.21 on knows prepared statements (`max_prepared_statements`) and can be
+    /// used without this too: statements are then prepared once, but nothing keeps you from
+    /// commands that need a session, and after a change to a table PgBouncer goes on with the
+    /// old plan of a statement, which the server refuses (0A000), until it reconnects.
+    ///
     /// ```
     /// use kornak::config::{Config, Pooler};
     ///

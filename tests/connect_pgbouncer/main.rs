@@ -1,13 +1,11 @@
 //! Behind PgBouncer, in session and in transaction mode.
 //!
 //! It is a package of its own (`pgbouncer`). Where it is missing these tests install it if they
-//! may, and fail otherwise: they never pass without it.
+//! may, and fail otherwise: they never pass without it. `KORNAK_PGBOUNCER` names the program of
+//! another version.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
-use kornak::config::{Config, Environment, Pooler};
+use bouncer::PgBouncer;
+use kornak::config::Config;
 use kornak::connection::pipeline::{exec, one};
 use kornak::{Connection, ErrorKind, Pool, SqlState};
 use support::address::Address;
@@ -15,130 +13,12 @@ use support::deadline::{GENEROUS, within};
 use support::proxy::{Listen, Plan, Proxy};
 use support::raw::{RawClient, unique};
 use support::server::role_target;
-use support::temporary::TemporaryDirectory;
-use xtask::process::{Account, FileLock, command_as, run, wait_until};
-use xtask::server::{PASSWORD, Role, Server};
+use xtask::server::Role;
 
+mod bouncer;
+mod named;
+#[path = "../support/mod.rs"]
 mod support;
-
-/// A running PgBouncer before the shared cluster.
-struct PgBouncer {
-    port: u16,
-    process: Child,
-    _directory: TemporaryDirectory,
-}
-
-/// How many servers it has for each database and user.
-const SERVERS: usize = 2;
-
-impl PgBouncer {
-    fn start(mode: &str) -> Self {
-        let program = program();
-        let account = Account::for_servers().expect("an account");
-        let directory = TemporaryDirectory::new();
-        let server = Server::cluster_for_tests();
-        // The first free port; whoever takes it in between makes the start fail, loudly.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a port")
-            .port();
-        let path = directory.path();
-        let users = path.join("users.txt");
-        let settings = path.join("pgbouncer.ini");
-        fs::write(&users, format!("\"kornak\" \"{PASSWORD}\"\n")).expect("a file");
-        fs::write(
-            &settings,
-            format!(
-                "[databases]\n\
-                 kornak = host=127.0.0.1 port={} dbname=kornak\n\
-                 [pgbouncer]\n\
-                 listen_addr = 127.0.0.1\n\
-                 listen_port = {port}\n\
-                 unix_socket_dir =\n\
-                 auth_type = scram-sha-256\n\
-                 auth_file = {}\n\
-                 pool_mode = {mode}\n\
-                 default_pool_size = {SERVERS}\n\
-                 max_client_conn = 100\n\
-                 logfile = {}\n",
-                server.port(),
-                users.display(),
-                path.join("log").display(),
-            ),
-        )
-        .expect("a file");
-        if let Some(account) = account {
-            for path in [path, &users, &settings] {
-                account.own(path).expect("chown");
-            }
-        }
-        let process = command_as(account, path, program)
-            .arg("--quiet")
-            .arg(&settings)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("pgbouncer starts");
-        let this = Self {
-            port,
-            process,
-            _directory: directory,
-        };
-        let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-        assert!(
-            wait_until(GENEROUS, listens),
-            "pgbouncer does not listen: {}",
-            fs::read_to_string(this._directory.path().join("log")).unwrap_or_default()
-        );
-        this
-    }
-
-    fn config(&self) -> Config {
-        Config::new()
-            .host("127.0.0.1")
-            .port(self.port)
-            .user("kornak")
-            .password(PASSWORD)
-            .dbname("kornak")
-            .environment(Environment::empty())
-    }
-
-    fn pooled(&self) -> Config {
-        self.config().pooler(Pooler::Transaction)
-    }
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Where PgBouncer is, installed if need be.
-fn program() -> PathBuf {
-    let find = || {
-        [
-            "/usr/sbin/pgbouncer",
-            "/usr/bin/pgbouncer",
-            "/usr/local/bin/pgbouncer",
-        ]
-        .iter()
-        .map(PathBuf::from)
-        .chain(xtask::process::find_program("pgbouncer"))
-        .find(|path| path.is_file())
-    };
-    let _lock = FileLock::acquire(&std::env::temp_dir().join("kornak-pgbouncer.lock"));
-    if let Some(found) = find() {
-        return found;
-    }
-    let install = run(Command::new("apt-get")
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["install", "--yes", "--no-install-recommends", "pgbouncer"]));
-    find().unwrap_or_else(|| panic!("PgBouncer is missing (package `pgbouncer`): {install:?}"))
-}
 
 async fn connect(config: Config) -> Connection {
     within(GENEROUS, "connecting", Connection::connect(config))
@@ -247,7 +127,7 @@ async fn r45_transaction_mode_gives_each_client_its_own_answers() {
 #[tokio::test]
 async fn r45_transaction_mode_takes_one_round_trip() {
     let bouncer = PgBouncer::start("transaction");
-    let upstream = Address::Tcp(([127, 0, 0, 1], bouncer.port).into());
+    let upstream = Address::Tcp(([127, 0, 0, 1], bouncer.port()).into());
     let proxy = Proxy::start(Listen::Tcp, upstream);
     proxy.set_plan(Plan {
         record: true,
@@ -463,7 +343,7 @@ async fn r45_transaction_mode_notices_a_changed_result() {
 #[tokio::test]
 async fn r45_a_pool_before_it_resets_nothing() {
     let bouncer = PgBouncer::start("transaction");
-    let upstream = Address::Tcp(([127, 0, 0, 1], bouncer.port).into());
+    let upstream = Address::Tcp(([127, 0, 0, 1], bouncer.port()).into());
     let proxy = Proxy::start(Listen::Tcp, upstream);
     proxy.set_plan(Plan {
         record: true,
