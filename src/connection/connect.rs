@@ -1,9 +1,10 @@
 //! [`Connector`]: how a session is made, over hosts, addresses, encryption and startup, under
 //! one deadline.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
@@ -17,6 +18,7 @@ use super::roles::Fitness;
 use crate::config::{self, Config, ResolvedConfig, Secret};
 use crate::error::{Error, ErrorKind, Outcome, Result, SqlState};
 use crate::protocol::scram::ScramKeys;
+use crate::statement::Knowledge;
 
 /// Makes connections of one configuration, and keeps between them what spares work: the set
 /// up TLS, the keys of SCRAM, and which hosts failed of late.
@@ -29,6 +31,8 @@ pub(crate) struct Connector {
     keys: KeyCache,
     hosts: HostMemory,
     resolver: Resolver,
+    /// What the connections to each address know together.
+    knowledge: Mutex<HashMap<String, Arc<Knowledge>>>,
 }
 
 /// The keys of SCRAM exchanges that went well, for one password of one user at one host
@@ -68,6 +72,9 @@ const UNRESOLVED: &str = "its address was not found within connect_timeout";
 /// The message where a server is silent.
 const UNANSWERED: &str = "no connection was made within connect_timeout";
 
+/// At how many addresses the connections tell each other what they learn.
+const MAX_ADDRESSES: usize = 64;
+
 /// How many of the earlier failures an error tells.
 const MAX_NOTES: usize = 8;
 
@@ -79,6 +86,7 @@ impl Connector {
             keys: KeyCache::default(),
             hosts: HostMemory::default(),
             resolver: Resolver::default(),
+            knowledge: Mutex::default(),
         }
     }
 
@@ -111,6 +119,24 @@ impl Connector {
         };
         let result = Box::pin(attempt.run(deadline)).await;
         result.map_err(|error| advise(error, &config))
+    }
+
+    /// What the connections to this address know together. A server's types are its own: other
+    /// hosts of the configuration may have others.
+    fn knowledge(&self, address: &str) -> Arc<Knowledge> {
+        let mut knowledge = lock(&self.knowledge);
+        if let Some(known) = knowledge.get(address) {
+            return Arc::clone(known);
+        }
+        if knowledge.len() == MAX_ADDRESSES {
+            // Those that no connection is at.
+            knowledge.retain(|_, known| Arc::strong_count(known) > 1);
+        }
+        let new = Arc::new(Knowledge::new());
+        if knowledge.len() < MAX_ADDRESSES {
+            knowledge.insert(address.to_owned(), Arc::clone(&new));
+        }
+        new
     }
 
     /// The TLS that the configuration asks for: the one that was made before, unless options
@@ -228,6 +254,7 @@ impl Attempt<'_> {
             let endpoint = Endpoint::new(address.clone(), encryption);
             match self.session(host, endpoint).await {
                 Ok(mut connection) => {
+                    connection.share_knowledge(self.connector.knowledge(&address.to_string()));
                     let wish = self.config.target_session_attrs();
                     let fitness = connection.fitness(wish).await;
                     return match fitness {

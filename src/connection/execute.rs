@@ -15,7 +15,8 @@ use crate::params::{Params, check_count};
 use crate::protocol::{BindTemplate, Part, Progress, RowBytes, Sink, Unit};
 use crate::row::{Columns, Plans};
 use crate::statement::{
-    Description, Prepared, declared_oids, is_plain, parameter_formats, rolls_back,
+    Description, Prepared, declared_oids, is_plain, parameter_formats, parameters_to_declare,
+    rolls_back,
 };
 use crate::types::{Format, Type};
 use crate::wire::TransactionStatus;
@@ -29,6 +30,12 @@ pub(super) enum End {
     Open,
     /// It stays open for the data of a COPY.
     Copy,
+}
+
+/// What became of a statement, and how it was prepared, if it was.
+pub(super) struct Executed {
+    pub(super) prepared: Option<Arc<Prepared>>,
+    pub(super) reply: Reply,
 }
 
 impl Connection {
@@ -53,10 +60,13 @@ impl Connection {
             self.link.set_limit(limit);
             if let Some(prepared) = self.find(sql, params, collector) {
                 let in_transaction = self.is_in_transaction();
-                let result = self.execute_prepared(&prepared, params, collector).await;
-                let reply = result.map_err(|error| error.with_sql(sql))?;
-                if !self.is_stale(&prepared, &reply) || in_transaction {
-                    return reply.check_for(sql).map_err(|error| error.with_sql(sql));
+                match self.execute_prepared(&prepared, params, collector).await {
+                    Ok(reply) if !self.is_stale(&prepared, &reply) || in_transaction => {
+                        return reply.check_for(sql).map_err(|error| error.with_sql(sql));
+                    }
+                    Ok(_) => {}
+                    Err(error) if self.is_misfit(&prepared, &error) => {}
+                    Err(error) => return Err(error.with_sql(sql)),
                 }
                 is_retry = true;
             }
@@ -83,11 +93,20 @@ impl Connection {
             let in_transaction = self.is_in_transaction();
             let is_known = self.statements.lookup(sql, params).is_some();
             let (prepared, reply) = if !is_known && !in_transaction && is_declared(params) {
-                self.execute_cold(sql, params, collector).await?
+                let executed = self.execute_cold(sql, params, collector, None).await?;
+                (executed.prepared, executed.reply)
+            } else if let Some(executed) = self.execute_shared(sql, params, collector).await? {
+                (executed.prepared, executed.reply)
             } else {
                 let prepared = self.prepared_for(sql, params, collector).await?;
-                let reply = self.execute_prepared(&prepared, params, collector).await?;
-                (Some(prepared), reply)
+                match self.execute_prepared(&prepared, params, collector).await {
+                    Ok(reply) => (Some(prepared), reply),
+                    Err(error) if is_known && !is_retry && self.is_misfit(&prepared, &error) => {
+                        is_retry = true;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             };
             let is_stale = prepared.is_some_and(|prepared| self.is_stale(&prepared, &reply));
             if !is_stale || is_retry || in_transaction {
@@ -106,6 +125,9 @@ impl Connection {
         let is_stale = reply.is_stale();
         if is_stale || reply.is_invalid() || self.is_pooled && !reply.fits() {
             self.statements.evict(prepared);
+        }
+        if reply.error.is_some() || reply.failure.is_some() {
+            self.doubt_types(prepared, reply);
         }
         is_stale
     }
@@ -139,6 +161,10 @@ impl Connection {
         if let Some(entry) = self.statements.lookup(sql, params) {
             let outdated = Arc::clone(&entry.prepared);
             self.statements.evict(&outdated);
+            let epoch = outdated.description().epoch();
+            if epoch != 0 && self.catalog.is_current(epoch) {
+                self.catalog.doubt();
+            }
         }
         let prepared = self.prepare(sql, params).await?;
         self.begin_rows(sql, params, &prepared, collector)?;
@@ -155,7 +181,11 @@ impl Connection {
         collector: &mut C,
     ) -> Option<Arc<Prepared>> {
         let entry = self.statements.lookup(sql, params)?;
-        let columns = entry.prepared.description().columns();
+        let description = entry.prepared.description();
+        if !self.catalog.is_current(description.epoch()) {
+            return None;
+        }
+        let columns = description.columns();
         collector.begin(columns, &mut entry.plans).ok()?;
         Some(Arc::clone(&entry.prepared))
     }
@@ -205,27 +235,24 @@ impl Connection {
     }
 
     /// Parse, Describe, Bind, Execute, Sync: a statement that is new to this connection, in
-    /// one round trip. The caller has made sure that each parameter is declared or text, and
-    /// that no transaction is open which a failure could abort.
-    async fn execute_cold<P: Params, C: Collector>(
+    /// one round trip. The caller has made sure that the type of each parameter is declared,
+    /// text, or `known` from another connection, and without that, that no transaction is open
+    /// which a failure could abort.
+    pub(super) async fn execute_cold<P: Params, C: Collector>(
         &mut self,
         sql: &str,
         params: &P,
         collector: &mut C,
-    ) -> Result<(Option<Arc<Prepared>>, Reply)> {
+        known: Option<&Description>,
+    ) -> Result<Executed> {
         let declared = declared(params);
-        let oids = declared_oids(&declared);
-        // Text fits each type that the server may infer.
-        let types: Vec<Type> = oids
-            .iter()
-            .map(|&oid| {
-                if oid == 0 {
-                    Type::TEXT
-                } else {
-                    self.catalog.ty(oid)
-                }
-            })
-            .collect();
+        let known_types = self.known_types();
+        let (oids, types) = match known {
+            Some(known) => known.parameters_to_declare(&declared),
+            None => parameters_to_declare(&declared, |oid| known_types.ty(oid)),
+        };
+        let in_transaction = self.is_in_transaction();
+        let is_pristine = self.hygiene.is_pristine();
         let name = self.statement_name(sql);
         let formats = parameter_formats(&declared);
         let binary = [Format::Binary.to_wire()];
@@ -241,14 +268,17 @@ impl Connection {
         })?;
         self.statements.begin_parse(&name);
         self.hygiene.note(is_plain(sql));
-        let catalog = self.catalog.clone();
-        let mut sink = ColdSink::new(collector, &catalog);
+        let mut sink = ColdSink::new(collector, &known_types);
         let progress = self.exchange(&mut sink).await?;
         let (reply, learnt) = sink.into_parts();
         let reply = self.end_exchange(progress, reply)?;
-        let Some(learnt) = learnt else {
+        let refused = known.is_some() && reply.was_refused();
+        let Some(learnt) = learnt.filter(|_| !refused) else {
             self.settle(&name, &reply);
-            return Ok((None, reply));
+            return Ok(Executed {
+                prepared: None,
+                reply,
+            });
         };
         check_count(declared.len(), learnt.parameters.len())?;
         let Learnt {
@@ -263,22 +293,29 @@ impl Connection {
                 &name,
                 parameters,
                 columns.unwrap_or_default(),
+                is_pristine,
             )
             .await?;
         let columns = prepared.description().columns();
-        if reply.lacks_binary_form() && columns.iter().any(|column| column.format() == Format::Text)
-        {
+        let has_text = columns.iter().any(|column| column.format() == Format::Text);
+        if reply.lacks_binary_form() && has_text && !in_transaction {
             // The server undid the statement. It is executed once more, with text for the
             // columns that have no binary form.
             self.begin_rows(sql, params, &prepared, collector)?;
             let reply = self.execute_prepared(&prepared, params, collector).await?;
-            return Ok((Some(prepared), reply));
+            return Ok(Executed {
+                prepared: Some(prepared),
+                reply,
+            });
         }
         if let (Some(held), None) = (held, &reply.error) {
             collector.begin(columns, &mut Plans::default())?;
             read_held(&held, collector)?;
         }
-        Ok((Some(prepared), reply))
+        Ok(Executed {
+            prepared: Some(prepared),
+            reply,
+        })
     }
 
     /// Parse, Describe, Sync: prepares a statement and learns what it takes and returns.
@@ -289,12 +326,13 @@ impl Connection {
     ) -> Result<Arc<Prepared>> {
         let declared = declared(params);
         let oids = declared_oids(&declared);
+        let known_types = self.known_types();
+        let is_pristine = self.hygiene.is_pristine();
         let name = self.statement_name(sql);
         self.start_unit(|unit| unit.prepare(0, &name, sql, &oids))?;
         self.statements.begin_parse(&name);
-        let catalog = self.catalog.clone();
         let mut ignore = Ignore;
-        let mut sink = ColdSink::new(&mut ignore, &catalog);
+        let mut sink = ColdSink::new(&mut ignore, &known_types);
         let progress = self.exchange(&mut sink).await?;
         let (reply, learnt) = sink.into_parts();
         let reply = self.end_exchange(progress, reply)?;
@@ -312,16 +350,17 @@ impl Connection {
             &name,
             learnt.parameters,
             learnt.columns.unwrap_or_default(),
+            is_pristine,
         )
         .await
     }
 
     /// Describes a statement that isn't kept.
     pub(super) async fn describe_unnamed(&mut self, sql: &str) -> Result<Description> {
+        let known_types = self.known_types();
         self.start_unit(|unit| unit.prepare(0, "", sql, &[]))?;
-        let catalog = self.catalog.clone();
         let mut ignore = Ignore;
-        let mut sink = ColdSink::new(&mut ignore, &catalog);
+        let mut sink = ColdSink::new(&mut ignore, &known_types);
         let progress = self.exchange(&mut sink).await?;
         let (reply, learnt) = sink.into_parts();
         let reply = self.end_exchange(progress, reply)?;
@@ -376,7 +415,8 @@ impl Connection {
         self.execute_unprepared(&[]).await.map(|_| ())
     }
 
-    /// Makes a prepared statement of what was learnt, and keeps it in the cache.
+    /// Makes a prepared statement of what was learnt, and keeps it in the cache; others hear
+    /// of it if the session was as a new one when the statement was described.
     pub(super) async fn keep(
         &mut self,
         sql: &str,
@@ -384,17 +424,26 @@ impl Connection {
         name: &str,
         parameters: Vec<u32>,
         columns: Columns,
+        is_pristine: bool,
     ) -> Result<Arc<Prepared>> {
         // The type of a parameter that goes as text or as it was declared needs no look-up.
         let is_asked = |index: usize| declared.get(index) == Some(&DeclaredType::Described);
         let (parameters, columns) = self.resolve(&parameters, columns, is_asked).await?;
-        let prepared = Arc::new(Prepared::new(
-            name,
-            sql,
-            declared,
-            Description::new(parameters, columns),
-            self.is_pooled,
-        )?);
+        let asked = parameters.iter().enumerate();
+        let asked = asked.filter(|(index, _)| is_asked(*index));
+        let mut types = asked
+            .map(|(_, ty)| ty)
+            .chain(columns.iter().map(|column| column.ty()));
+        let epoch = match types.all(|ty| Type::from_oid(ty.oid()).is_some()) {
+            true => 0,
+            false => self.catalog.epoch(),
+        };
+        let description = Description::new(parameters, columns).of_epoch(epoch);
+        if is_pristine {
+            self.share_description(sql, declared, &description);
+        }
+        let is_pooled = self.is_pooled;
+        let prepared = Arc::new(Prepared::new(name, sql, declared, description, is_pooled)?);
         self.statements.settle(name);
         if self.statements.keeps(sql) {
             self.statements.insert(sql, declared, Arc::clone(&prepared));
@@ -418,16 +467,18 @@ impl Connection {
             .filter(|(index, _)| is_asked(*index))
             .map(|(_, oid)| *oid);
         let wanted = asked.chain(columns.iter().map(|column| column.ty().oid()));
-        let unknown: Vec<u32> = wanted.filter(|oid| !self.catalog.knows(*oid)).collect();
+        let types = self.catalog.types();
+        let unknown: Vec<u32> = wanted.filter(|oid| !types.knows(*oid)).collect();
         if unknown.is_empty() {
             return Ok((
-                parameters.iter().map(|&oid| self.catalog.ty(oid)).collect(),
+                parameters.iter().map(|&oid| types.ty(oid)).collect(),
                 columns,
             ));
         }
         self.load_types(&unknown).await?;
-        let parameters = parameters.iter().map(|&oid| self.catalog.ty(oid)).collect();
-        Ok((parameters, columns.with_types(|oid| self.catalog.ty(oid))))
+        let types = self.catalog.types();
+        let parameters = parameters.iter().map(|&oid| types.ty(oid)).collect();
+        Ok((parameters, columns.with_types(|oid| types.ty(oid))))
     }
 
     /// Starts a flight of the caller's messages, behind what is queued before them.
@@ -492,6 +543,9 @@ impl Connection {
         if progress == Progress::Idle {
             self.interrupted = false;
             self.check_reset(&reply)?;
+            if self.link.session.commands.are_notable {
+                self.note_commands();
+            }
             if reply.error.is_some() {
                 self.note_error(&reply);
             }
@@ -574,6 +628,13 @@ impl Reply {
             }
             _ => false,
         }
+    }
+
+    /// Whether the server refused to parse the caller's statement or to bind its parameters:
+    /// it did not run.
+    pub(super) fn was_refused(&self) -> bool {
+        let is_its_own = |error: &(Part, ServerError)| matches!(error.0, Part::Statement(_));
+        !self.bound && self.error.as_deref().is_some_and(is_its_own)
     }
 
     /// Whether the server, planning the statement anew, finds that it makes no sense any more

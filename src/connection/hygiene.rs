@@ -50,6 +50,16 @@ impl Hygiene {
         }
     }
 
+    /// Whether the next statement finds the session as a new one has it, as far as is known:
+    /// it means the same then to each connection of a pool.
+    pub(super) fn is_pristine(&self) -> bool {
+        if self.is_under_way {
+            !self.is_dirty_after
+        } else {
+            self.is_due || !self.is_dirty
+        }
+    }
+
     /// The reset is written.
     #[inline]
     pub(super) fn start(&mut self) {

@@ -22,6 +22,7 @@ mod resolver;
 mod retry;
 mod roles;
 mod session;
+mod sharing;
 mod sinks;
 mod stream;
 mod timer;
@@ -56,6 +57,7 @@ use self::hygiene::Hygiene;
 use self::link::Link;
 use self::recover::UndoOutcome;
 use self::session::Session;
+use self::sharing::Unshared;
 pub(crate) use self::sinks::{All, Ignore};
 use self::timer::Limit;
 use crate::buffer::ReadBuffer;
@@ -87,7 +89,9 @@ use crate::transport::Stream;
 pub struct Connection {
     pub(crate) link: Box<Link>,
     pub(crate) statements: Box<StatementCache>,
-    pub(crate) catalog: Catalog,
+    catalog: Catalog,
+    /// Descriptions learnt in a transaction, for the others when it is committed.
+    unshared: Vec<Unshared>,
     /// Tells connections apart, for guards: safe code can swap two of them.
     id: u64,
     /// What goes before the next statement, in one unit with it: a BEGIN, savepoints.
@@ -222,6 +226,7 @@ impl Connection {
             link: Box::new(Link::new(stream, input, core, session)),
             statements: Box::new(StatementCache::new(config.statement_cache_capacity())),
             catalog: Catalog::default(),
+            unshared: Vec::new(),
             id: next_id(),
             queued: Vec::new(),
             queue_generation: 0,
@@ -242,6 +247,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        // What a transaction has altered may be committed, though nobody has seen it.
+        self.catalog.settle();
         // The server is told where that costs no wait; it notices the closed socket anyhow.
         if self.link.is_quiet() {
             self.link.start_terminate();

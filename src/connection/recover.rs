@@ -99,6 +99,9 @@ impl Connection {
             self.hygiene.interrupt();
         }
         self.undo_all().await?;
+        if self.link.session.commands.are_notable {
+            self.note_commands();
+        }
         self.link.shrink();
         Ok(())
     }

@@ -52,6 +52,35 @@ pub(crate) struct Session {
     /// The server sends text in another encoding than UTF-8 from here on.
     is_foreign: bool,
     pub(crate) handlers: Handlers,
+    pub(super) commands: Commands,
+}
+
+/// What was done that may change what is known of the schema.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Commands {
+    /// Whether there is any.
+    pub(super) are_notable: bool,
+    pub(super) altered: bool,
+    pub(super) committed: bool,
+    /// All of a transaction, or a part of it.
+    pub(super) rolled_back: bool,
+}
+
+impl Commands {
+    /// Looks at the tag of a command that was completed (`cmdtaglist.h`).
+    #[inline]
+    fn note(&mut self, command: CommandComplete<'_>) {
+        if command.starts_with(b"ALTER") {
+            self.altered = true;
+        } else if command.is("COMMIT") {
+            self.committed = true;
+        } else if command.is("ROLLBACK") {
+            self.rolled_back = true;
+        } else {
+            return;
+        }
+        self.are_notable = true;
+    }
 }
 
 impl Session {
@@ -60,6 +89,7 @@ impl Session {
             parameters: Vec::new(),
             is_foreign: false,
             handlers,
+            commands: Commands::default(),
         }
     }
 
@@ -152,6 +182,7 @@ impl<S: Sink> Sink for Observed<'_, S> {
 
     #[inline]
     fn on_complete(&mut self, at: At, command: CommandComplete<'_>) {
+        self.session.commands.note(command);
         self.sink.on_complete(at, command);
     }
 

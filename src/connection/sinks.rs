@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::catalog::Catalog;
+use super::catalog::KnownTypes;
 use crate::error::{Error, ErrorKind, Outcome, Result, ServerError};
 use crate::protocol::{At, Part, RowBytes, Sink};
 use crate::row::{Column, Columns, FromRow, Plan, Plans, RowRef};
@@ -47,7 +47,7 @@ pub(crate) struct WarmSink<'a, C> {
 /// Hears the replies of a statement that is described with this exchange.
 pub(crate) struct ColdSink<'a, C> {
     warm: WarmSink<'a, C>,
-    catalog: &'a Catalog,
+    types: &'a KnownTypes,
     learnt: Learnt,
 }
 
@@ -106,10 +106,10 @@ impl<'a, C> WarmSink<'a, C> {
 }
 
 impl<'a, C> ColdSink<'a, C> {
-    pub(crate) fn new(collector: &'a mut C, catalog: &'a Catalog) -> Self {
+    pub(crate) fn new(collector: &'a mut C, types: &'a KnownTypes) -> Self {
         Self {
             warm: WarmSink::new(collector),
-            catalog,
+            types,
             learnt: Learnt::default(),
         }
     }
@@ -176,10 +176,10 @@ impl<C: Collector> Sink for ColdSink<'_, C> {
     }
 
     fn on_row_description(&mut self, _: At, fields: Option<RowDescription<'_>>) {
-        let columns = columns_of(self.catalog, fields);
+        let columns = columns_of(self.types, fields);
         if columns
             .iter()
-            .any(|column| !self.catalog.knows(column.ty().oid()))
+            .any(|column| !self.types.knows(column.ty().oid()))
         {
             self.learnt.held = Some(Vec::new());
         } else if let Err(error) = self.warm.collector.begin(&columns, &mut Plans::default()) {
@@ -295,13 +295,12 @@ pub(crate) fn server_error((part, error): (Part, ServerError)) -> Error {
     }
 }
 
-/// The columns of a RowDescription, as binary; a type that the catalogue doesn't know stays
-/// unknown.
-pub(crate) fn columns_of(catalog: &Catalog, fields: Option<RowDescription<'_>>) -> Columns {
+/// The columns of a RowDescription, as binary; a type that was not looked up stays unknown.
+pub(crate) fn columns_of(types: &KnownTypes, fields: Option<RowDescription<'_>>) -> Columns {
     let fields = fields.map(|fields| fields.fields());
     let column = |field: FieldDescription<'_>| {
         let name = String::from_utf8_lossy(field.name);
-        let ty = catalog.ty(field.type_oid);
+        let ty = types.ty(field.type_oid);
         Column::new(
             &name,
             ty,

@@ -180,6 +180,16 @@ impl<S: BuildHasher> StatementCache<S> {
         }
     }
 
+    /// Gives up the statements with types that aren't built in.
+    pub(crate) fn evict_custom(&mut self) {
+        let entries = self.entries.iter();
+        let custom = entries.filter(|(_, entry)| entry.prepared.description().epoch() != 0);
+        let custom: Vec<_> = custom
+            .map(|(_, entry)| Arc::clone(&entry.prepared))
+            .collect();
+        custom.iter().for_each(|prepared| self.evict(prepared));
+    }
+
     /// Has a statement that isn't kept closed once nothing uses it any more.
     pub(crate) fn release(&mut self, prepared: Arc<Prepared>) {
         self.evicted.push(prepared);

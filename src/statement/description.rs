@@ -16,6 +16,8 @@ use crate::types::{Format, Type};
 pub struct Description {
     parameters: Box<[Type]>,
     columns: Columns,
+    /// When its types are what they are here; 0 where all that matter are built in.
+    epoch: u64,
 }
 
 /// A statement that one connection has prepared.
@@ -35,7 +37,44 @@ impl Description {
         Self {
             parameters: parameters.into(),
             columns,
+            epoch: 0,
         }
+    }
+
+    /// The same, with types that are what they are here only in this epoch.
+    pub(crate) fn of_epoch(mut self, epoch: u64) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
+    /// The epoch that its types are of; 0 where all that matter are built in.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether its types are those of this epoch.
+    pub(crate) fn is_of(&self, epoch: u64) -> bool {
+        self.epoch == 0 || self.epoch == epoch
+    }
+
+    /// The types to declare in Parse, and as what each value is written, where this
+    /// description was learnt by another connection: what goes as text is left to the server,
+    /// because text fits whatever it infers.
+    pub(crate) fn parameters_to_declare(&self, declared: &[DeclaredType]) -> (Vec<u32>, Vec<Type>) {
+        let both = declared.iter().zip(&self.parameters);
+        both.map(|(declared, described)| match declared {
+            DeclaredType::Oid(oid) => (*oid, described.clone()),
+            DeclaredType::Text => (0, Type::TEXT),
+            DeclaredType::Described => (described.oid(), described.clone()),
+        })
+        .unzip()
+    }
+
+    /// About how much memory it takes, in bytes; types that aren't built in are shared.
+    pub(crate) fn size(&self) -> usize {
+        let names: usize = self.columns.iter().map(|column| column.name().len()).sum();
+        size_of_val(&*self.parameters) + size_of_val(&*self.columns) + names
     }
 
     /// The parameters' types.
@@ -90,15 +129,7 @@ impl Prepared {
         if is_pooled {
             // A value goes in the form of the type that was described, and no other may be
             // inferred for it elsewhere; text is read as whatever type it is.
-            let oids: Vec<u32> = declared
-                .iter()
-                .zip(&description.parameters)
-                .map(|(declared, described)| match declared {
-                    DeclaredType::Oid(oid) => *oid,
-                    DeclaredType::Text => 0,
-                    DeclaredType::Described => described.oid(),
-                })
-                .collect();
+            let (oids, _) = description.parameters_to_declare(declared);
             template = template.with_parse(sql, &oids)?;
         }
         Ok(Self {
@@ -157,6 +188,18 @@ pub(crate) fn declared_oids(declared: &[DeclaredType]) -> Vec<u32> {
             DeclaredType::Text | DeclaredType::Described => 0,
         })
         .collect()
+}
+
+/// As [`declared_oids`], and as what each value is written where nothing else is known.
+pub(crate) fn parameters_to_declare(
+    declared: &[DeclaredType],
+    ty: impl Fn(u32) -> Type,
+) -> (Vec<u32>, Vec<Type>) {
+    let oids = declared_oids(declared);
+    // Text fits each type that the server may infer.
+    let ty = |&oid: &u32| if oid == 0 { Type::TEXT } else { ty(oid) };
+    let types = oids.iter().map(ty).collect();
+    (oids, types)
 }
 
 /// A shared statement, kept while an execution, a portal or a handle uses it.

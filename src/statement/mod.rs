@@ -1,8 +1,10 @@
 //! Prepared statements: what is known of one ([`Description`]), what one connection holds of
-//! it ([`Prepared`]), and the cache of the ones that it keeps.
+//! it ([`Prepared`]), the cache of the ones that it keeps, and what connections tell each other
+//! ([`Knowledge`]).
 
 mod cache;
 mod description;
+mod knowledge;
 mod lexer;
 mod plain;
 mod quote;
@@ -10,7 +12,10 @@ mod session_command;
 
 pub(crate) use self::cache::StatementCache;
 pub(crate) use self::description::Description;
-pub(crate) use self::description::{Prepared, declared_oids, parameter_formats};
+pub(crate) use self::description::{
+    Prepared, declared_oids, parameter_formats, parameters_to_declare,
+};
+pub(crate) use self::knowledge::{Knowledge, MAX_TYPES, Presence, next_epoch};
 pub(crate) use self::lexer::{ends_transaction, is_copy, rolls_back};
 pub(crate) use self::plain::is_plain;
 pub use self::quote::{quote_identifier, quote_literal};

@@ -8,7 +8,7 @@ use super::error::PipelineError;
 use super::tuple::Slots;
 use crate::codec::DeclaredType;
 use crate::connection::Connection;
-use crate::connection::catalog::Catalog;
+use crate::connection::catalog::KnownTypes;
 use crate::connection::execute::declared;
 use crate::connection::sinks::{Learnt, Reply, columns_of, server_error};
 use crate::error::{Result, ServerError};
@@ -56,6 +56,8 @@ impl Connection {
         slots: &mut S,
         fate: Fate,
     ) -> Result<(), PipelineError> {
+        let types = self.known_types();
+        let is_pristine = self.hygiene.is_pristine();
         for statement in &mut missing {
             // Each has a name, even one that won't be kept: the next Parse would replace it.
             statement.name = self.statement_name_in_pipeline(statement.sql);
@@ -85,7 +87,7 @@ impl Connection {
             self.statements.begin_parse(&statement.name);
         }
         let mut sink = PrepareSink {
-            catalog: self.catalog.clone(),
+            types,
             prepared: missing.iter().map(|_| Preparing::default()).collect(),
             first: Reply::default(),
         };
@@ -139,6 +141,7 @@ impl Connection {
                         &statement.name,
                         parameters,
                         columns.unwrap_or_default(),
+                        is_pristine,
                     )
                     .await?;
                 for &index in &statement.indices {
@@ -162,7 +165,7 @@ impl Connection {
 
 /// Hears how the statements are prepared.
 struct PrepareSink {
-    catalog: Catalog,
+    types: KnownTypes,
     prepared: Vec<Preparing>,
     /// The first error that belongs to none of them.
     first: Reply,
@@ -204,7 +207,7 @@ impl Sink for PrepareSink {
     }
 
     fn on_row_description(&mut self, at: At, fields: Option<RowDescription<'_>>) {
-        let columns = columns_of(&self.catalog, fields);
+        let columns = columns_of(&self.types, fields);
         if let Some(statement) = self.statement(at) {
             statement.columns = columns;
             statement.is_described = true;

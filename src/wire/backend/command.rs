@@ -36,6 +36,12 @@ impl<'a> CommandComplete<'a> {
         self.tag == tag.as_bytes()
     }
 
+    /// Whether the tag begins with these bytes.
+    #[inline]
+    pub fn starts_with(&self, prefix: &[u8]) -> bool {
+        self.tag.starts_with(prefix)
+    }
+
     /// The first word of the tag: `SELECT`, `INSERT`, `CREATE`.
     pub fn command(&self) -> &'a str {
         let tag = self.tag();

@@ -1,0 +1,168 @@
+//! What the connections of a pool tell each other: what statements take and return, and what
+//! types are made of.
+
+use std::sync::Arc;
+
+use super::Connection;
+use super::catalog::{Catalog, KnownTypes};
+use super::execute::Executed;
+use super::sinks::{Collector, Reply};
+use crate::codec::DeclaredType;
+use crate::error::{Error, ErrorKind, Result};
+use crate::params::Params;
+use crate::statement::{Description, Knowledge, Prepared};
+use crate::types::Format;
+use crate::wire::TransactionStatus;
+
+/// What a transaction has learnt of a statement.
+pub(super) struct Unshared {
+    sql: Box<str>,
+    declared: Box<[DeclaredType]>,
+    description: Description,
+}
+
+/// How many descriptions wait for a COMMIT.
+const MAX_UNSHARED: usize = 64;
+
+impl Connection {
+    /// Has the connection learn with others.
+    pub(super) fn share_knowledge(&mut self, knowledge: Arc<Knowledge>) {
+        self.catalog = Catalog::new(knowledge);
+    }
+
+    /// The types that are known as a statement is about to be described.
+    pub(super) fn known_types(&mut self) -> KnownTypes {
+        self.catalog.refresh();
+        self.catalog.types().clone()
+    }
+
+    /// Runs a statement that is new to this connection and known to another, in one round
+    /// trip. It is described in the same flight, and its rows are read as that says.
+    ///
+    /// `None` if nobody knows it, or what they know turns out not to fit: then nothing was
+    /// sent, or the server has refused the statement before it ran, outside a transaction.
+    pub(super) async fn execute_shared<P: Params, C: Collector>(
+        &mut self,
+        sql: &str,
+        params: &P,
+        collector: &mut C,
+    ) -> Result<Option<Executed>> {
+        let Some(known) = self.shared_description(sql, params) else {
+            return Ok(None);
+        };
+        let in_transaction = self.is_in_transaction();
+        let executed = match self
+            .execute_cold(sql, params, collector, Some(&known))
+            .await
+        {
+            Ok(executed) => executed,
+            Err(error) if error.kind() == ErrorKind::Encode => {
+                self.catalog.knowledge().forget(sql, params);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if executed.reply.was_refused() {
+            self.catalog.knowledge().forget(sql, params);
+            if !in_transaction {
+                return Ok(None);
+            }
+        }
+        Ok(Some(executed))
+    }
+
+    /// What another connection knows of a statement that this one has not prepared, if it can
+    /// be relied on: all its types are known here, it goes in binary, and no statement has
+    /// changed what it may mean in this session.
+    fn shared_description<P: Params>(&mut self, sql: &str, params: &P) -> Option<Description> {
+        if !self.may_share() || !self.hygiene.is_pristine() {
+            return None;
+        }
+        if self.statements.lookup(sql, params).is_some() {
+            return None;
+        }
+        let known = self.catalog.knowledge().description(sql, params)?;
+        self.catalog.refresh();
+        let in_binary = |column: &crate::row::Column| column.format() == Format::Binary;
+        (known.is_of(self.catalog.epoch()) && known.columns().iter().all(in_binary))
+            .then_some(known)
+    }
+
+    /// Tells the others what a statement takes and returns; of one that was described in a
+    /// transaction, after its COMMIT.
+    pub(super) fn share_description(
+        &mut self,
+        sql: &str,
+        declared: &[DeclaredType],
+        description: &Description,
+    ) {
+        if !self.may_share() {
+            return;
+        }
+        if self.link.core.transaction_status() == TransactionStatus::Idle {
+            let knowledge = self.catalog.knowledge();
+            knowledge.learn(sql, declared, description);
+        } else if self.unshared.len() < MAX_UNSHARED {
+            self.unshared.push(Unshared {
+                sql: sql.into(),
+                declared: declared.into(),
+                description: description.clone(),
+            });
+        }
+    }
+
+    /// Behind a pooler there are servers, and not one; in a transaction that has altered the
+    /// schema, statements are what they are nowhere else.
+    fn may_share(&self) -> bool {
+        self.catalog.is_shared() && !self.is_pooled && !self.catalog.is_private()
+    }
+
+    /// Something was altered, or a transaction has ended: looks after what was learnt in it.
+    #[cold]
+    pub(super) fn note_commands(&mut self) {
+        let commands = std::mem::take(&mut self.link.session.commands);
+        if commands.rolled_back {
+            self.unshared.clear();
+            if self.catalog.forget_own() {
+                self.statements.evict_custom();
+            }
+        }
+        if commands.altered {
+            self.unshared.clear();
+            self.catalog.alter();
+        }
+        let is_idle = self.link.core.transaction_status() == TransactionStatus::Idle;
+        if is_idle || commands.committed {
+            self.catalog.settle();
+            self.catalog.publish();
+            for learnt in std::mem::take(&mut self.unshared) {
+                let knowledge = self.catalog.knowledge();
+                knowledge.learn(&learnt.sql, &learnt.declared, &learnt.description);
+            }
+        }
+    }
+
+    /// A statement went wrong: if a value didn't fit a type that was looked up, the type may
+    /// have been altered by somebody else. It is looked up anew with the next statement.
+    #[cold]
+    pub(super) fn doubt_types(&mut self, prepared: &Arc<Prepared>, reply: &Reply) {
+        let is_unread = |failure: &Error| failure.kind() == ErrorKind::Decode;
+        let misfits = reply.was_refused() || reply.failure.as_ref().is_some_and(is_unread);
+        if misfits && prepared.description().epoch() != 0 {
+            self.statements.evict(prepared);
+            self.catalog.doubt();
+        }
+    }
+
+    /// Whether a value could not be written as the types are known here, which may not be what
+    /// they are by now: nothing was sent.
+    #[cold]
+    pub(super) fn is_misfit(&mut self, prepared: &Arc<Prepared>, error: &Error) -> bool {
+        let is_misfit = error.kind() == ErrorKind::Encode && prepared.description().epoch() != 0;
+        if is_misfit {
+            self.statements.evict(prepared);
+            self.catalog.doubt();
+        }
+        is_misfit
+    }
+}
