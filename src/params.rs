@@ -1,9 +1,9 @@
 //! [`Params`]: the parameters of a statement.
 
 use crate::buffer::WriteBuffer;
-use crate::codec::{DeclaredType, DynEncode, Encode, encode_value};
+use crate::codec::{DeclaredType, DynEncode, Encode, encode_value, parameter_format};
 use crate::error::{EncodeError, Error, Result};
-use crate::types::{Format, Type};
+use crate::types::Type;
 
 /// The parameters of a statement: `()`, a tuple of up to 32, a slice or array or `Vec` of one
 /// type, or `&[&(dyn DynEncode + Sync)]` for a number of them known only at run time.
@@ -148,7 +148,7 @@ impl<T: Encode> ParamType for T {
         ty: &Type,
         out: &mut WriteBuffer,
     ) -> Result<()> {
-        encode_value(self, ty, format_of(T::DECLARED), out)
+        encode_value(self, ty, parameter_format(T::DECLARED, ty), out)
             .map_err(|error| at(error.at(format_args!("field {name}")), index))
     }
 }
@@ -166,18 +166,10 @@ pub(crate) fn check_count(given: usize, wanted: usize) -> Result<()> {
     }
 }
 
-/// The format in which a parameter so declared is sent.
-#[inline]
-pub(crate) fn format_of(declared: DeclaredType) -> Format {
-    match declared {
-        DeclaredType::Text => Format::Text,
-        DeclaredType::Oid(_) | DeclaredType::Described => Format::Binary,
-    }
-}
-
 #[inline]
 fn encode_one<T: Encode>(value: &T, index: usize, ty: &Type, out: &mut WriteBuffer) -> Result<()> {
-    encode_value(value, ty, format_of(T::DECLARED), out).map_err(|error| at(error, index))
+    encode_value(value, ty, parameter_format(T::DECLARED, ty), out)
+        .map_err(|error| at(error, index))
 }
 
 #[cold]
@@ -337,7 +329,7 @@ impl Params for [&(dyn DynEncode + Sync)] {
     fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()> {
         check_count(self.len(), types.len())?;
         for (index, (value, ty)) in self.iter().zip(types).enumerate() {
-            encode_value(*value, ty, format_of(value.declared()), out)
+            encode_value(*value, ty, parameter_format(value.declared(), ty), out)
                 .map_err(|error| at(error, index))?;
         }
         Ok(())

@@ -2,18 +2,21 @@
 //! and `array_recv` in `arrayfuncs.c`).
 //!
 //! `Vec<T>` and its like have one dimension, `Vec<Vec<T>>` has two. Lower bounds are 1 on
-//! the way out and dropped on the way in.
+//! the way out and dropped on the way in; [`Array`](super::Array) keeps them.
 
 use std::sync::Arc;
 
 use super::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue, Reader};
-use super::{check, rust_name, wrong_encode_type};
-use crate::buffer::checked_length;
+use super::{check, missing_binary_form, rust_name, wrong_encode_type};
+use crate::buffer::{Mark, checked_length};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Kind, Type, array_oid, oid};
+use crate::types::{Format, Kind, Type, array_oid, oid};
 
 /// How many dimensions the server's arrays can have, `MAXDIM` in `array.h`.
 pub const MAX_DIMENSIONS: usize = 6;
+
+/// How far behind the flags of an array's header the lengths of its dimensions begin.
+const COUNTS: usize = 8;
 
 /// The fewest bytes that an element takes: the length of a NULL.
 const SMALLEST_ELEMENT: usize = 4;
@@ -25,6 +28,8 @@ pub(super) struct ArrayHeader {
     pub(super) counts: [usize; MAX_DIMENSIONS],
     pub(super) lower_bounds: [i32; MAX_DIMENSIONS],
     pub(super) element_oid: u32,
+    /// How many elements follow; they fit in the value.
+    pub(super) total: usize,
 }
 
 impl ArrayHeader {
@@ -40,6 +45,7 @@ impl ArrayHeader {
             counts: [0; MAX_DIMENSIONS],
             lower_bounds: [1; MAX_DIMENSIONS],
             element_oid,
+            total: 0,
         };
         let mut total = usize::from(dimensions > 0);
         for index in 0..dimensions {
@@ -54,7 +60,14 @@ impl ArrayHeader {
         if total == 0 {
             this.dimensions = 0;
         }
+        this.total = total;
         Ok(this)
+    }
+
+    /// The length and lower bound of each dimension.
+    pub(super) fn shape(&self) -> impl Iterator<Item = (usize, i32)> {
+        let counts = self.counts.iter().copied();
+        counts.zip(self.lower_bounds).take(self.dimensions)
     }
 }
 
@@ -68,7 +81,21 @@ pub struct ArrayElements<'r, 't> {
     counts: &'t [usize],
 }
 
-impl<'r> ArrayElements<'r, '_> {
+impl<'r, 't> ArrayElements<'r, 't> {
+    /// All elements of an array, whatever its dimensions: `count` of them.
+    pub(super) fn flat(reader: Reader<'r>, ty: &'t Type, count: &'t [usize; 1]) -> Self {
+        Self {
+            reader,
+            ty,
+            counts: count,
+        }
+    }
+
+    /// Nothing must follow the elements that were read.
+    pub(super) fn finish(&self) -> Result<(), DecodeError> {
+        self.reader.finish()
+    }
+
     /// Reads the elements of a row one by one.
     pub(super) fn decode_each<T: Decode<'r>>(&mut self) -> Result<Vec<T>, DecodeError> {
         let count = self.counts[0];
@@ -78,9 +105,7 @@ impl<'r> ArrayElements<'r, '_> {
         let mut values = Vec::with_capacity(count.min(affordable));
         for _ in 0..count {
             let value = match self.reader.value()? {
-                Some(bytes) => {
-                    T::decode(RawValue::new(bytes, self.ty, crate::types::Format::Binary))
-                }
+                Some(bytes) => T::decode(RawValue::new(bytes, self.ty, Format::Binary)),
                 None => T::decode_null(self.ty),
             };
             values.push(value.map_err(|error| at_element(error, values.len()))?);
@@ -107,31 +132,35 @@ impl<'r> ArrayElements<'r, '_> {
 /// Reads a row of elements that all have `N` bytes, without looking at them one by one; a
 /// NULL or another length sends it the long way round.
 #[inline]
-pub(super) fn decode_fixed<'r, T: Decode<'r> + Copy, const N: usize>(
+pub(super) fn decode_fixed<'r, T: Decode<'r>, const N: usize>(
     elements: &mut ArrayElements<'r, '_>,
     read: impl Fn([u8; N]) -> T,
 ) -> Result<Vec<T>, DecodeError> {
     let wanted = elements.counts[0].saturating_mul(SMALLEST_ELEMENT + N);
     let mut reader = elements.reader;
     if let Ok(bytes) = reader.bytes(wanted) {
-        // All are read without a branch that could stop in between, into memory that holds
-        // values already: that is what compiles to the fewest instructions.
-        let mut values = vec![read([0; N]); elements.counts[0]];
+        // Two loops: one gathers the lengths without a branch that could stop it, and they are
+        // looked at once; the other reads. An iterator that is collected would become a
+        // function of its own, which doesn't know how long a chunk is.
         let wanted_length = (N as u32).to_be();
         let mut mismatch = 0;
-        for (place, chunk) in values
-            .iter_mut()
-            .zip(bytes.chunks_exact(SMALLEST_ELEMENT + N))
-        {
+        for chunk in bytes.chunks_exact(SMALLEST_ELEMENT + N) {
             let mut length = [0; SMALLEST_ELEMENT];
-            let mut value = [0; N];
             length.copy_from_slice(&chunk[..SMALLEST_ELEMENT]);
-            value.copy_from_slice(&chunk[SMALLEST_ELEMENT..]);
             mismatch |= u32::from_ne_bytes(length) ^ wanted_length;
-            *place = read(value);
         }
         if mismatch == 0 {
             elements.reader = reader;
+            let mut values = Vec::with_capacity(elements.counts[0]);
+            for chunk in bytes.chunks_exact(SMALLEST_ELEMENT + N) {
+                // Never so; but then `push` need not be able to grow.
+                if values.len() == values.capacity() {
+                    break;
+                }
+                let mut value = [0; N];
+                value.copy_from_slice(&chunk[SMALLEST_ELEMENT..]);
+                values.push(read(value));
+            }
             return Ok(values);
         }
     }
@@ -139,23 +168,30 @@ pub(super) fn decode_fixed<'r, T: Decode<'r> + Copy, const N: usize>(
 }
 
 fn accepts_array<'r, T: Decode<'r>>(ty: &Type) -> bool {
+    array_element(ty).is_some_and(T::accepts_element)
+}
+
+/// The type of the elements of arrays of type `ty`, looked through domains.
+pub(super) fn array_element(ty: &Type) -> Option<&Type> {
     match ty.kind() {
-        Kind::Array(element) => T::accepts_element(element.base()),
-        _ => false,
+        Kind::Array(element) => Some(element.base()),
+        _ => None,
     }
 }
 
 /// Says why an array isn't accepted. Elements with parts of their own know best.
-fn check_array<'r, T: Decode<'r>, C>(ty: &Type) -> Result<(), DecodeError> {
-    match ty.element().map(Type::base) {
+pub(super) fn check_array<'r, T: Decode<'r>, C>(
+    ty: &Type,
+    is_accepted: bool,
+) -> Result<(), DecodeError> {
+    match array_element(ty) {
         Some(element)
             if T::DIMENSIONS == 0
-                && matches!(ty.kind(), Kind::Array(_))
                 && matches!(element.kind(), Kind::Enum(_) | Kind::Composite(_)) =>
         {
             T::check_type(element).map_err(|error| error.at("element"))
         }
-        _ if accepts_array::<T>(ty) => Ok(()),
+        _ if is_accepted => Ok(()),
         _ => Err(check::wrong_decode_type::<C>(ty)),
     }
 }
@@ -165,6 +201,14 @@ fn decode_array<'r, T: Decode<'r>, C>(value: RawValue<'r, '_>) -> Result<Vec<T>,
     let Kind::Array(element) = value.ty().kind() else {
         return Err(check::wrong_decode_type::<C>(value.ty()));
     };
+    if T::DIMENSIONS == 0 {
+        if let Some((count, reader)) = one_dimension(value.bytes(), element.oid()) {
+            let mut elements = ArrayElements::flat(reader, element.base(), &count);
+            let values = T::decode_elements(&mut elements)?;
+            elements.finish()?;
+            return Ok(values);
+        }
+    }
     let mut reader = value.reader();
     let header = ArrayHeader::read(&mut reader)?;
     if header.element_oid != element.oid() {
@@ -183,8 +227,41 @@ fn decode_array<'r, T: Decode<'r>, C>(value: RawValue<'r, '_>) -> Result<Vec<T>,
         counts: &header.counts[..header.dimensions],
     };
     let values = T::decode_elements(&mut elements)?;
-    elements.reader.finish()?;
+    elements.finish()?;
     Ok(values)
+}
+
+/// How many elements an array has, and a reader before the first, if it is as most are: of one
+/// dimension, not empty, and with nothing to complain about.
+#[inline]
+fn one_dimension(bytes: &[u8], element_oid: u32) -> Option<([usize; 1], Reader<'_>)> {
+    let (header, rest) = bytes.split_first_chunk::<20>()?;
+    let [
+        d0,
+        d1,
+        d2,
+        d3,
+        f0,
+        f1,
+        f2,
+        f3,
+        o0,
+        o1,
+        o2,
+        o3,
+        c0,
+        c1,
+        c2,
+        c3,
+        ..,
+    ] = *header;
+    let count = u32::from_be_bytes([c0, c1, c2, c3]) as usize;
+    let is_plain = u32::from_be_bytes([d0, d1, d2, d3]) == 1
+        && u32::from_be_bytes([f0, f1, f2, f3]) <= 1
+        && u32::from_be_bytes([o0, o1, o2, o3]) == element_oid
+        && count > 0
+        && count <= rest.len() / SMALLEST_ELEMENT;
+    is_plain.then(|| ([count], Reader::new(rest)))
 }
 
 /// A one-dimensional array. NULL elements need `Vec<Option<T>>`, more dimensions
@@ -197,7 +274,7 @@ impl<'r, T: Decode<'r>> Decode<'r> for Vec<T> {
     }
 
     fn check_type(ty: &Type) -> Result<(), DecodeError> {
-        check_array::<T, Self>(ty)
+        check_array::<T, Self>(ty, Self::accepts(ty))
     }
 
     fn accepts_element(ty: &Type) -> bool {
@@ -223,7 +300,7 @@ impl<'r, T: Decode<'r>, const N: usize> Decode<'r> for [T; N] {
     }
 
     fn check_type(ty: &Type) -> Result<(), DecodeError> {
-        check_array::<T, Self>(ty)
+        check_array::<T, Self>(ty, Self::accepts(ty))
     }
 
     fn accepts_element(ty: &Type) -> bool {
@@ -250,7 +327,7 @@ macro_rules! decode_into {
                 }
 
                 fn check_type(ty: &Type) -> Result<(), DecodeError> {
-                    check_array::<T, Self>(ty)
+                    check_array::<T, Self>(ty, Self::accepts(ty))
                 }
 
                 fn accepts_element(ty: &Type) -> bool {
@@ -292,7 +369,23 @@ pub struct ArrayWriter<'w, 'a, 't> {
     has_null: bool,
 }
 
-impl ArrayWriter<'_, '_, '_> {
+impl<'w, 'a, 't> ArrayWriter<'w, 'a, 't> {
+    /// Writes the elements of an array whose dimensions are written already.
+    pub(super) fn flat(ty: &'t Type, out: &'w mut ParamWriter<'a>) -> Self {
+        Self {
+            out,
+            ty,
+            level: 0,
+            counts: [None; MAX_DIMENSIONS],
+            has_null: false,
+        }
+    }
+
+    /// Whether one of the elements was NULL.
+    pub(super) fn has_null(&self) -> bool {
+        self.has_null
+    }
+
     /// Writes one element with its length.
     #[inline]
     pub(super) fn element<T: Encode + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
@@ -338,46 +431,26 @@ impl<T: Encode> Encode for [T] {
         if dimensions > MAX_DIMENSIONS {
             return Err(wrong_encode_type::<Self>(ty));
         }
-        // These two have a lower bound of 0 and a dimension even when they are empty.
-        let is_vector = matches!(ty.oid(), oid::INT2VECTOR | oid::OIDVECTOR);
         let start = out.mark();
-        out.put_i32(dimensions as i32);
-        let flags = out.mark();
-        out.put_i32(0);
-        out.put_u32(element.oid());
-        let counts = out.mark();
-        for _ in 0..dimensions {
-            out.put_i32(0);
-            out.put_i32(i32::from(!is_vector));
-        }
-        let mut array = ArrayWriter {
-            out,
-            ty: element.base(),
-            level: 0,
-            counts: [None; MAX_DIMENSIONS],
-            has_null: false,
-        };
+        // The lengths are known when the elements are written.
+        let flags = put_header::<Self>(ty, element, (0..dimensions).map(|_| (0, 1)), out)?;
+        let mut array = ArrayWriter::flat(element.base(), out);
         array.row(self)?;
         let ArrayWriter {
             counts: written,
             has_null,
             ..
         } = array;
-        if written[..dimensions]
-            .iter()
-            .any(|count| count.unwrap_or(0) == 0)
-            && !is_vector
-        {
+        let written = &written[..dimensions];
+        if written.iter().any(|count| count.unwrap_or(0) == 0) {
             out.truncate(start);
-            out.put_i32(0);
-            out.put_i32(0);
-            out.put_u32(element.oid());
+            put_header::<Self>(ty, element, std::iter::empty(), out)?;
             return Ok(IsNull::No);
         }
         out.patch_i32(flags, 0, i32::from(has_null));
-        for (index, count) in written[..dimensions].iter().enumerate() {
+        for (index, count) in written.iter().enumerate() {
             let count = checked_length(count.unwrap_or(0)).map_err(check::too_long)?;
-            out.patch_i32(counts, index * 8, count);
+            out.patch_i32(flags, COUNTS + index * 8, count);
         }
         Ok(IsNull::No)
     }
@@ -418,8 +491,42 @@ macro_rules! encode_as_slice {
 
 encode_as_slice! { Vec<T>; [T; N], const N; }
 
+/// Writes what stands in front of an array's elements: `shape` has the length and lower bound
+/// of each dimension, none for an empty array. Returns the place of the flags, which tell
+/// whether an element is NULL.
+pub(super) fn put_header<C: ?Sized>(
+    ty: &Type,
+    element: &Type,
+    shape: impl Iterator<Item = (usize, i32)>,
+    out: &mut ParamWriter<'_>,
+) -> Result<Mark, EncodeError> {
+    if out.format() == Format::Text {
+        return Err(missing_binary_form::<C>(ty));
+    }
+    let start = out.mark();
+    out.put_i32(0);
+    let flags = out.mark();
+    out.put_i32(0);
+    out.put_u32(element.oid());
+    // These two have a lower bound of 0 and a dimension even when they are empty.
+    let is_vector = matches!(ty.oid(), oid::INT2VECTOR | oid::OIDVECTOR);
+    let mut dimensions = 0;
+    for (length, lower_bound) in shape {
+        out.put_i32(checked_length(length).map_err(check::too_long)?);
+        out.put_i32(if is_vector { 0 } else { lower_bound });
+        dimensions += 1;
+    }
+    if is_vector && dimensions == 0 {
+        out.put_i32(0);
+        out.put_i32(0);
+        dimensions = 1;
+    }
+    out.patch_i32(start, 0, dimensions);
+    Ok(flags)
+}
+
 /// What an array of `T` declares: the array type over what `T` declares by OID.
-const fn declared_array<T: Encode>() -> DeclaredType {
+pub(super) const fn declared_array<T: Encode>() -> DeclaredType {
     match T::DECLARED {
         // A dimension more doesn't change the type.
         declared if T::DIMENSIONS > 0 => declared,
@@ -449,7 +556,7 @@ fn at_element(error: DecodeError, index: usize) -> DecodeError {
 }
 
 #[cold]
-fn wrong_element<C>(ty: &Type, oid: u32) -> DecodeError {
+pub(super) fn wrong_element<C>(ty: &Type, oid: u32) -> DecodeError {
     DecodeError::new(format!("the elements have the type with OID {oid}"))
         .with_types(ty, rust_name::<C>())
 }
@@ -458,7 +565,7 @@ fn wrong_element<C>(ty: &Type, oid: u32) -> DecodeError {
 fn wrong_dimensions<C>(ty: &Type, dimensions: usize) -> DecodeError {
     DecodeError::new(format!("the array has {dimensions} dimensions"))
         .with_types(ty, rust_name::<C>())
-        .with_hint("a Vec of Vecs has two dimensions, and so on")
+        .with_hint("a Vec of Vecs has two dimensions, and so on; a kornak::codec::Array has any")
 }
 
 #[cold]

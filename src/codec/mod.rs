@@ -30,6 +30,7 @@ mod quote;
 mod range;
 mod raw;
 mod reader;
+mod shaped_array;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -70,6 +71,7 @@ pub use self::numeric::{Numeric, ParseNumericError};
 pub use self::range::{Multirange, ParseRangeError, Range};
 pub use self::raw::RawValue;
 pub use self::reader::Reader;
+pub use self::shaped_array::{Array, ArrayShapeError, Dimension};
 pub use self::system::{Lsn, ParseLsnError, Snapshot, Tid};
 pub(crate) use self::text::is_text_in_binary;
 pub use self::text_search::{Lexeme, LexemePosition, LexemeWeight, TsQuery, TsQueryItem, TsVector};

@@ -254,7 +254,7 @@ impl Connection {
         let in_transaction = self.is_in_transaction();
         let is_pristine = self.hygiene.is_pristine();
         let name = self.statement_name(sql);
-        let formats = parameter_formats(&declared);
+        let formats = parameter_formats(&declared, &types);
         let binary = [Format::Binary.to_wire()];
         let template = BindTemplate::new(
             &name,

@@ -86,9 +86,9 @@ impl Connection {
         rows.begin(description.columns(), &mut Plans::default())?;
         let name = self.names.next("c");
         let declared = super::execute::declared(params);
-        let formats = parameter_formats(&declared);
         let results = description.result_formats();
         let types = description.parameters();
+        let formats = parameter_formats(&declared, types);
         self.start_unit(|unit| {
             if prepared.name().is_empty() {
                 // The unnamed statement may be another one by now.

@@ -107,4 +107,5 @@ wrappers! { &T, Box<T>, Rc<T>, Arc<T> }
 impl<T: Scalar + ToOwned + ?Sized> Scalar for Cow<'_, T> {}
 impl<T: Scalar> Scalar for Option<T> {}
 impl<T: Scalar> Scalar for Vec<T> {}
+impl<T: Scalar> Scalar for crate::codec::Array<T> {}
 impl<T: Scalar, const N: usize> Scalar for [T; N] {}

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::plain::is_plain;
-use crate::codec::DeclaredType;
+use crate::codec::{DeclaredType, parameter_format};
 use crate::error::Result;
-use crate::params::format_of;
 use crate::protocol::BindTemplate;
 use crate::row::Columns;
 use crate::types::{Format, Type};
@@ -118,7 +117,7 @@ impl Prepared {
         description: Description,
         is_pooled: bool,
     ) -> Result<Self> {
-        let formats = parameter_formats(declared);
+        let formats = parameter_formats(declared, &description.parameters);
         let results = description.result_formats();
         let mut template = BindTemplate::new(
             name,
@@ -161,22 +160,18 @@ impl Prepared {
     }
 }
 
-/// The format codes of the parameters, as short as the protocol allows.
-pub(crate) fn parameter_formats(declared: &[DeclaredType]) -> Vec<i16> {
-    match declared.split_first() {
-        None => Vec::new(),
-        Some((first, rest))
-            if rest
-                .iter()
-                .all(|other| format_of(*other) == format_of(*first)) =>
-        {
-            vec![format_of(*first).to_wire()]
-        }
-        Some(_) => declared
-            .iter()
-            .map(|declared| format_of(*declared).to_wire())
-            .collect(),
+/// The format codes of parameters that are declared so and were described as `types`, as short
+/// as the protocol allows.
+pub(crate) fn parameter_formats(declared: &[DeclaredType], types: &[Type]) -> Vec<i16> {
+    let formats = declared.iter().zip(types);
+    let mut formats: Vec<i16> = formats
+        .map(|(declared, ty)| parameter_format(*declared, ty).to_wire())
+        .collect();
+    if formats.windows(2).all(|pair| pair[0] == pair[1]) {
+        // One code stands for all parameters (manual, "Message Formats", Bind).
+        formats.truncate(1);
     }
+    formats
 }
 
 /// The parameter types to declare in Parse: 0 leaves one to the server.

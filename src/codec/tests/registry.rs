@@ -131,6 +131,7 @@ registry! {
     "[T; N]": [i32; 2], [[i16; 2]; 2], Vec<[Option<i32>; 0]>;
     "Box<[T]>": Box<[i32]>, Vec<Box<[i32]>>;
     "Arc<[T]>": Arc<[Option<i32>]>;
+    "Array<T>": Array<i32>, Array<Option<&str>>, Array<Vec<i16>>, Vec<Array<u32>>;
     #[cfg(feature = "with-uuid-1")]
     "ext/uuid_1: Uuid": uuid::Uuid, Vec<uuid::Uuid>;
     #[cfg(feature = "with-serde_json-1")]

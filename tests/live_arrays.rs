@@ -1,0 +1,266 @@
+//! Arrays of every shape and element, and the widest rows, both ways between Rust and a real
+//! server.
+
+#![expect(clippy::type_complexity, reason = "rows are read as tuples")]
+
+mod live;
+mod support;
+
+use kornak::codec::{Array, Dimension};
+use kornak::{Connection, ErrorKind, Row, SqlState};
+use live::{check_token, connect};
+
+/// The server's text for an array, and the array, are each other.
+async fn check(connection: &mut Connection, text: &str, array: Array<Option<i32>>) {
+    let sql = format!(
+        "select '{text}'::int4[], $1::int4[], ($1::int4[])::text, coalesce(array_dims($1), ''),
+            $1::int4[] = '{text}'::int4[], array_send($1::int4[]) = array_send('{text}'::int4[])"
+    );
+    let (read, back, written, dimensions, is_same, has_same_bytes): (
+        Array<Option<i32>>,
+        Array<Option<i32>>,
+        String,
+        String,
+        bool,
+        bool,
+    ) = connection.fetch_one(&sql, (&array,)).await.unwrap();
+    assert_eq!(read, array, "{text} as it is read");
+    assert_eq!(back, array, "{text} there and back");
+    assert_eq!(written, text, "as it is written");
+    assert!(is_same && has_same_bytes, "{text} is what was written");
+    let bounds = array.dimensions().iter();
+    let bounds = bounds.map(|one| format!("[{}:{}]", one.lower_bound(), one.upper_bound()));
+    assert_eq!(dimensions, bounds.collect::<String>(), "{text}");
+}
+
+fn shaped(shape: &[(usize, i32)], elements: Vec<Option<i32>>) -> Array<Option<i32>> {
+    let shape = shape.iter();
+    let dimensions = shape.map(|&(length, lower)| Dimension::new(length).starting_at(lower));
+    Array::new(dimensions.collect::<Vec<_>>(), elements).unwrap()
+}
+
+#[tokio::test]
+async fn r60_arrays_of_every_shape_go_there_and_back() {
+    let mut connection = connect().await;
+    let numbers = |count: i32| (0..count).map(Some).collect::<Vec<_>>();
+    for (text, array) in [
+        ("{}", Array::default()),
+        ("{NULL}", shaped(&[(1, 1)], vec![None])),
+        ("{1,NULL,3}", vec![Some(1), None, Some(3)].into()),
+        ("[0:1]={0,1}", shaped(&[(2, 0)], numbers(2))),
+        ("[-5:-5]={0}", shaped(&[(1, -5)], numbers(1))),
+        (
+            "[2147483646:2147483646]={0}",
+            shaped(&[(1, i32::MAX - 1)], numbers(1)),
+        ),
+        (
+            "[-2147483648:-2147483647]={0,1}",
+            shaped(&[(2, i32::MIN)], numbers(2)),
+        ),
+        (
+            "[1:2][-1:1]={{0,1,2},{3,4,5}}",
+            shaped(&[(2, 1), (3, -1)], numbers(6)),
+        ),
+        (
+            "{{{0,1},{NULL,3}}}",
+            shaped(
+                &[(1, 1), (2, 1), (2, 1)],
+                vec![Some(0), Some(1), None, Some(3)],
+            ),
+        ),
+        ("{{{{{{7}}}}}}", shaped(&[(1, 1); 6], vec![Some(7)])),
+        (
+            "[0:1][1:1][2:3][1:1][1:1][-1:0]={{{{{{0,1}}},{{{2,3}}}}},{{{{{4,5}}},{{{6,7}}}}}}",
+            shaped(
+                &[(2, 0), (1, 1), (2, 2), (1, 1), (1, 1), (2, -1)],
+                numbers(8),
+            ),
+        ),
+    ] {
+        check(&mut connection, text, array).await;
+    }
+    let long = (0..100_000).map(|n| (n % 7 != 0).then_some(n));
+    let long: Array<Option<i32>> = long.collect();
+    let sum: (i64, i64) = connection
+        .fetch_one(
+            "select sum(n), count(*) filter (where n is null) from unnest($1::int4[]) n",
+            (&long,),
+        )
+        .await
+        .unwrap();
+    let expected: i64 = long.iter().flatten().map(|&n| i64::from(n)).sum();
+    assert_eq!(sum, (expected, 14_286));
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r60_vectors_nest_as_the_dimensions_do() {
+    let mut connection = connect().await;
+    let (two, three, fixed, boxed): (
+        Vec<Vec<i32>>,
+        Vec<Vec<Vec<Option<String>>>>,
+        [[i16; 2]; 2],
+        Box<[Vec<bool>]>,
+    ) = connection
+        .fetch_one(
+            "select '{{1,2,3},{4,5,6}}'::int4[], '{{{a},{NULL}}}'::text[], \
+             '{{1,2},{3,4}}'::int2[], '[7:7][0:1]={{t,f}}'::bool[]",
+            (),
+        )
+        .await
+        .unwrap();
+    assert_eq!(two, [[1, 2, 3], [4, 5, 6]]);
+    assert_eq!(three, [[[Some("a".to_owned())], [None]]]);
+    assert_eq!(fixed, [[1, 2], [3, 4]]);
+    assert_eq!(*boxed, [[true, false]]);
+    let texts: (String, String, String) = connection
+        .fetch_one(
+            "select ($1::int4[])::text, ($2::text[])::text, ($3::int2[])::text",
+            (two, three, fixed),
+        )
+        .await
+        .unwrap();
+    assert_eq!(texts.0, "{{1,2,3},{4,5,6}}");
+    assert_eq!(texts.1, "{{{a},{NULL}}}");
+    assert_eq!(texts.2, "{{1,2},{3,4}}");
+    for ragged in [vec![vec![1, 2], vec![3]], vec![vec![], vec![1]]] {
+        let error = connection
+            .fetch_one::<String>("select ($1::int4[])::text", (ragged,))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Encode, "{error}");
+        assert!(error.to_string().contains("equally long"), "{error}");
+        check_token(&mut connection).await;
+    }
+    let error = connection
+        .fetch_one::<Vec<i32>>("select '{{1}}'::int4[]", ())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("2 dimensions"), "{error}");
+    let error = connection
+        .fetch_one::<[i32; 2]>("select '{1,2,3}'::int4[]", ())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("3 elements"), "{error}");
+    let error = connection
+        .fetch_one::<Vec<i32>>("select '{1,NULL}'::int4[]", ())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("Vec of Options"), "{error}");
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r60_elements_of_custom_types_and_vectors() {
+    let mut connection = connect().await;
+    connection
+        .execute_script(
+            "create type pg_temp.mood as enum ('sad', 'ok', 'it''s \"fine\"');
+             create domain pg_temp.positive as int4 check (value > 0)",
+        )
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let sql = "select $1::pg_temp.mood[], ($1::pg_temp.mood[])::text, \
+                   $2::pg_temp.positive[], ($2::pg_temp.positive[])::text";
+        let moods = Array::new(
+            [Dimension::new(3).starting_at(0)],
+            vec![
+                Some("sad".to_owned()),
+                None,
+                Some("it's \"fine\"".to_owned()),
+            ],
+        )
+        .unwrap();
+        let numbers = vec![vec![Some(1)], vec![None]];
+        let (labels, text, back, positives): (
+            Array<Option<String>>,
+            String,
+            Vec<Vec<Option<i32>>>,
+            String,
+        ) = connection.fetch_one(sql, (&moods, &numbers)).await.unwrap();
+        assert_eq!(labels, moods);
+        assert_eq!(text, r#"[0:2]={sad,NULL,"it's \"fine\""}"#);
+        assert_eq!(back, numbers);
+        assert_eq!(positives, "{{1},{NULL}}");
+    }
+    let error = connection
+        .fetch_one::<String>("select ($1::pg_temp.positive[])::text", (vec![-1],))
+        .await
+        .unwrap_err();
+    assert_eq!(error.sqlstate(), Some(SqlState::CHECK_VIOLATION), "{error}");
+    // The catalogue's own vectors, which count from 0, and arrays of them.
+    let (vector, vectors, texts): (Vec<i16>, Array<Vec<i16>>, String) = connection
+        .fetch_one(
+            "select '7 8'::int2vector, array['1 2', '', '3']::int2vector[],
+                concat($1::int2vector[])",
+            (vec![Array::from(vec![1_i16, 2])],),
+        )
+        .await
+        .unwrap();
+    assert_eq!(vector, [7, 8]);
+    assert_eq!(vectors.elements(), [vec![1, 2], vec![], vec![3]]);
+    assert_eq!(texts, "{\"1 2\"}");
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn a_type_without_binary_input_takes_text_and_no_array() {
+    let mut connection = connect().await;
+    let acl = "kornak=r/kornak";
+    for _ in 0..2 {
+        let user: String = connection
+            .fetch_one("select current_user::text", ())
+            .await
+            .unwrap();
+        let acl = acl.replace("kornak", &user);
+        let text: String = connection
+            .fetch_one("select ($1::aclitem)::text", (&acl,))
+            .await
+            .unwrap();
+        assert_eq!(text, acl);
+        let error = connection
+            .fetch_one::<String>("select ($1::aclitem[])::text", (vec![acl],))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Encode, "{error}");
+        assert!(error.to_string().contains("no binary form"), "{error}");
+        check_token(&mut connection).await;
+    }
+}
+
+#[tokio::test]
+async fn r60_a_row_of_1664_columns() {
+    let mut connection = connect().await;
+    let columns: Vec<String> = (0..1664)
+        .map(|n| match n % 3 {
+            0 => format!("{n} as c{n}"),
+            1 => format!("null::int4 as c{n}"),
+            _ => format!("'{n}'::text as c{n}"),
+        })
+        .collect();
+    let sql = format!("select {}", columns.join(", "));
+    for _ in 0..2 {
+        let row: Row = connection.fetch_one(&sql, ()).await.unwrap();
+        assert_eq!(row.len(), 1664);
+        for n in 0..1664 {
+            match n % 3 {
+                0 => assert_eq!(row.get::<i32>(n).unwrap(), n as i32),
+                1 => assert_eq!(row.get::<Option<i32>>(n).unwrap(), None),
+                _ => assert_eq!(row.get::<&str>(n).unwrap(), n.to_string()),
+            }
+        }
+        assert_eq!(row.get::<&str>("c1661").unwrap(), "1661");
+        check_token(&mut connection).await;
+    }
+    let error = connection
+        .fetch_one::<Row>(&format!("{sql}, 1664"), ())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.sqlstate(),
+        Some(SqlState::TOO_MANY_COLUMNS),
+        "{error}"
+    );
+    check_token(&mut connection).await;
+}
