@@ -122,10 +122,17 @@ async fn r11_acquiring_dropped_at_each_poll_keeps_the_place() {
             .reset(Reset::Always)
             .ping_after(Some(Duration::ZERO))
             .after_connect(|connection| {
-                Box::pin(async move { connection.execute("select 1", ()).await.map(|_| ()) })
+                Box::pin(async move {
+                    connection.execute("select 1", ()).await?;
+                    Ok(())
+                })
             })
-            .before_acquire(|connection| !connection.is_closed())
-            .after_release(|connection| !connection.is_closed())
+            .before_acquire(|connection| {
+                Box::pin(async move { Ok(connection.execute("select 2", ()).await? == 1) })
+            })
+            .after_release(|connection| {
+                Box::pin(async move { Ok(connection.execute("select 3", ()).await? == 1) })
+            })
     });
     drop_everywhere("acquiring with a health check", &tested, async |pool| {
         drop(pool.acquire().await.unwrap());
@@ -168,21 +175,25 @@ async fn r11_hooks_that_refuse_or_panic_keep_the_place() {
     let (of_acquire, of_release) = (Arc::clone(&acquired), Arc::clone(&released));
     let tested = Tested::of(1, |builder| {
         builder
-            .before_acquire(move |_| of_acquire.fetch_add(1, Ordering::Relaxed) % 3 != 1)
-            .after_release(
-                move |_| match of_release.fetch_add(1, Ordering::Relaxed) % 3 {
-                    0 => true,
-                    1 => false,
-                    _ => panic!("a hook that panics"),
-                },
-            )
+            .before_acquire(move |_| {
+                let number = of_acquire.fetch_add(1, Ordering::Relaxed);
+                Box::pin(async move { Ok(number % 3 != 1) })
+            })
+            .after_release(move |_| {
+                let number = of_release.fetch_add(1, Ordering::Relaxed);
+                Box::pin(async move {
+                    match number % 4 {
+                        0 => Ok(true),
+                        1 => Ok(false),
+                        2 => Err("a hook that fails".into()),
+                        _ => panic!("a hook that panics"),
+                    }
+                })
+            })
     });
     for _ in 0..9 {
-        let connection = tested.acquire().await;
-        let returning = std::panic::AssertUnwindSafe(|| drop(connection));
-        let _ = std::panic::catch_unwind(returning);
-        let status = tested.pool.status();
-        assert_eq!((status.busy, status.size), (0, status.idle), "{status:?}");
+        drop(tested.acquire().await);
+        tested.at_rest().await;
     }
     assert!(acquired.load(Ordering::Relaxed) > 9, "some were refused");
     assert_eq!(released.load(Ordering::Relaxed), 9);

@@ -4,12 +4,14 @@ mod live;
 mod pool_support;
 mod support;
 
+use std::sync::{Arc, Mutex};
+
 use kornak::pool::Reset;
 use kornak::{Connection, PoolConnection, TransactionStatus};
 use live::{eventually, poll_once};
 use pool_support::Tested;
 use support::deadline::{GENEROUS, within};
-use support::proxy::{Listen, Proxy};
+use support::proxy::{Listen, Proxy, Way};
 use support::raw::{RawClient, unique};
 use support::server;
 
@@ -38,6 +40,14 @@ const LEFT_BEHIND: &[(&[&str], &str)] = &[
         "select current_setting('search_path')",
     ),
     (&["set role pg_monitor"], "select current_user::text"),
+    (
+        &["prepare kornak_left as select 1"],
+        "select count(*)::text from pg_prepared_statements where from_sql",
+    ),
+    (
+        &["do $$ begin execute 'PREPARE kornak_left AS select 1'; end $$"],
+        "select count(*)::text from pg_prepared_statements where from_sql",
+    ),
     (
         &["set session authorization pg_monitor"],
         "select session_user::text",
@@ -476,4 +486,76 @@ async fn r8_a_transaction_that_is_dropped_is_rolled_back_while_its_connection_is
     );
     eventually("the rollback", async || raw.value(&sql) == "1").await;
     drop(connection);
+}
+
+#[tokio::test]
+async fn r50_what_the_driver_prepared_goes_and_comes_again_where_a_borrower_prepared_too() {
+    let tested = Tested::of(1, |builder| builder);
+    let mut connection = tested.acquire().await;
+    let process = connection.process_id();
+    let one: i32 = connection.fetch_one("select 1", ()).await.unwrap();
+    assert_eq!(one, 1);
+    connection
+        .execute_script("select 2; prepare kornak_left as select 3")
+        .await
+        .unwrap();
+    drop(connection);
+    // Within a transaction a statement that the server doesn't know would be an error.
+    for _ in 0..2 {
+        let mut connection = tested.acquire().await;
+        let mut transaction = connection.begin().await.unwrap();
+        let one: i32 = transaction.fetch_one("select 1", ()).await.unwrap();
+        assert_eq!(one, 1);
+        let left = "select count(*) from pg_prepared_statements where from_sql";
+        let left: i64 = transaction.fetch_one(left, ()).await.unwrap();
+        assert_eq!(left, 0);
+        transaction.commit().await.unwrap();
+        // What nobody has prepared by SQL stays prepared.
+        let cached = connection.cached_statements();
+        drop(connection);
+        let mut connection = tested.acquire().await;
+        assert_eq!(connection.cached_statements(), cached);
+        connection.execute("select 1", ()).await.unwrap();
+        assert_eq!(connection.process_id(), process);
+    }
+    // One who prepares as the first thing behind a reset is reset, too.
+    for _ in 0..3 {
+        let prepare = "prepare kornak_left as select 4";
+        tested.pool.execute(prepare, ()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn r50_notifications_of_the_last_borrower_reach_nobody() {
+    let channel = format!("kornak_{}", unique().replace('-', "_"));
+    let proxy = Proxy::start(Listen::Unix, server::target().address);
+    let tested = Tested::over(proxy.address(), 1, |builder| builder);
+    let mut last = tested.acquire().await;
+    let listen = format!("listen {channel}");
+    last.execute(&listen, ()).await.unwrap();
+    drop(last);
+    let mut raw = RawClient::of_tests();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let mut next = tested.acquire().await;
+    let ears = Arc::clone(&heard);
+    next.on_notification(move |notification| {
+        ears.lock().unwrap().push(notification.payload);
+    });
+    // It arrives before the reset is sent, and is read with its answer.
+    let before = proxy.bytes(Way::ToClient);
+    raw.execute(&format!("notify {channel}, 'for the last'"));
+    eventually("the notification", async || {
+        proxy.bytes(Way::ToClient) > before
+    })
+    .await;
+    next.execute("select 1", ()).await.unwrap();
+    assert_eq!(*heard.lock().unwrap(), [""; 0]);
+    // The own ones arrive, of the same channel, too.
+    next.execute(&listen, ()).await.unwrap();
+    raw.execute(&format!("notify {channel}, 'for the next'"));
+    eventually("the own notification", async || {
+        next.execute("select 1", ()).await.unwrap();
+        *heard.lock().unwrap() == ["for the next"]
+    })
+    .await;
 }

@@ -340,7 +340,7 @@ async fn a_connection_is_lent_as_often_as_it_may() {
 }
 
 #[tokio::test]
-async fn the_password_is_asked_for_at_each_connect() {
+async fn a_credential_without_an_end_is_asked_for_at_each_connect() {
     let target = server::role_target(xtask::server::Role::Scram);
     let password = target.password.clone().expect("a password");
     let asked = Arc::new(AtomicU64::new(0));
@@ -349,7 +349,7 @@ async fn the_password_is_asked_for_at_each_connect() {
     let pool = Pool::builder()
         .max_size(1)
         .max_uses(Some(1))
-        .password_provider(move || {
+        .credential_provider(move || {
             counted.fetch_add(1, Ordering::Relaxed);
             let password = password.clone();
             async move { Ok(password.into()) }

@@ -105,9 +105,34 @@ impl Connector {
     ///
     /// Dropping the future closes the socket.
     pub(crate) async fn connect(&self, password: Option<Secret>) -> Result<Connection> {
-        let config = match password {
-            Some(password) => self.config.clone().password(password).resolve()?,
-            None => self.config.resolve()?,
+        self.connect_as(None, password).await
+    }
+
+    /// As [`connect`](Self::connect); a `user` that is given counts, too.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub(crate) async fn connect_as(
+        &self,
+        user: Option<String>,
+        password: Option<Secret>,
+    ) -> Result<Connection> {
+        let config = if user.is_none() && password.is_none() {
+            self.config.resolve()?
+        } else {
+            let mut config = self.config.clone();
+            if let Some(user) = user {
+                config = config.user(user);
+            }
+            if let Some(password) = password {
+                config = config.password(password);
+            }
+            config.resolve()?
         };
         let deadline = config
             .connect_timeout()
@@ -349,9 +374,9 @@ async fn within<T>(
     }
 }
 
-/// Whether trying another address would be wrong or pointless: the server knows us and
-/// refuses, or the configuration can't be right.
-fn is_final(error: &Error) -> bool {
+/// Whether trying another address, or trying again, would be wrong or pointless: the server
+/// knows us and refuses, or the configuration can't be right.
+pub(crate) fn is_final(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Server => !error.sqlstate().is_some_and(is_about_this_server),
         ErrorKind::Config | ErrorKind::Authentication | ErrorKind::Unsupported => true,
@@ -359,15 +384,15 @@ fn is_final(error: &Error) -> bool {
     }
 }
 
-/// Whether the server has no room for us now, starts up or shuts down, or stands before one
-/// that does: connection exceptions (class 08, of poolers), insufficient resources (53) and
-/// operator intervention (57) but for a dropped database.
+/// Whether the server has no room for us now, starts up, shuts down or is in trouble, or stands
+/// before one that does: connection exceptions (class 08, of poolers), insufficient resources
+/// (53), operator intervention (57) but for a dropped database, system errors (58), an error
+/// in its configuration files (F0), internal errors (XX), and what somebody else holds (55006,
+/// 55P03: a database that is being copied, for example).
 fn is_about_this_server(state: SqlState) -> bool {
     let code = state.code();
-    state != SqlState::DATABASE_DROPPED
-        && ["08", "53", "57"]
-            .iter()
-            .any(|class| code.starts_with(class))
+    let classes = ["08", "53", "57", "58", "F0", "XX", "55006", "55P03"];
+    state != SqlState::DATABASE_DROPPED && classes.iter().any(|class| code.starts_with(class))
 }
 
 impl KeyCache {

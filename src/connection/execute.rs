@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::Connection;
-use super::hygiene::RESET;
 use super::link::Until;
 use super::sinks::{ColdSink, Collector, Command, Ignore, Learnt, Reply, WarmSink};
 use super::timer::Limit;
@@ -505,7 +504,7 @@ impl Connection {
                 unit.close_statement(name)?;
             }
         }
-        let reset = if resets { RESET } else { &[] };
+        let reset = if resets { self.hygiene.steps() } else { &[] };
         let queued = self.queued.iter().map(|sql| &**sql);
         for (index, sql) in (0..).zip(reset.iter().copied().chain(queued)) {
             unit.prefix(index, sql)?;
@@ -559,7 +558,7 @@ impl Connection {
 
     /// A server that refuses to write (25006) was demoted, or is not the one that is wanted.
     #[cold]
-    fn note_error(&mut self, reply: &Reply) {
+    pub(super) fn note_error(&mut self, reply: &Reply) {
         let sqlstate = reply.error.as_deref().map(|(_, error)| error.sqlstate());
         self.is_unfit |= sqlstate == Some(SqlState::READ_ONLY_SQL_TRANSACTION);
     }
@@ -573,6 +572,7 @@ impl Connection {
     /// A name for a statement that will be kept, for which room is made, or the unnamed one
     /// for one that won't.
     fn statement_name(&mut self, sql: &str) -> String {
+        self.hygiene.note_text(sql);
         // Behind a pooler the server that keeps a name may be another's next time.
         if self.statements.keeps(sql) && !self.is_pooled {
             self.statements.make_room(sql);

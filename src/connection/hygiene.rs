@@ -7,7 +7,8 @@ use crate::protocol::Part;
 use crate::wire::TransactionStatus;
 
 /// What is undone between two borrowers, as `DISCARD ALL` would, which is refused in a
-/// transaction block (manual, "DISCARD"). Prepared statements stay: they are the driver's own.
+/// transaction block (manual, "DISCARD"). Prepared statements stay: they are the driver's own,
+/// unless the borrower has prepared some by SQL ([`RESET_WITH_STATEMENTS`]).
 ///
 /// They go before the next borrower's first statement, in one unit with it: a step that
 /// fails makes the server skip the rest, that statement included. The isolation level is
@@ -26,6 +27,23 @@ pub(crate) const RESET: &[&str] = &[
     "commit",
 ];
 
+/// [`RESET`] of a session with statements that the borrower has prepared by SQL. The server has
+/// no command that deallocates those alone: what the driver has prepared goes with them, and
+/// is prepared again when it is next used.
+const RESET_WITH_STATEMENTS: &[&str] = &[
+    "begin isolation level read committed",
+    "close all",
+    "set session authorization default",
+    "reset role",
+    "reset all",
+    "deallocate all",
+    "unlisten *",
+    "select pg_catalog.pg_advisory_unlock_all()",
+    "discard temp",
+    "discard sequences",
+    "commit",
+];
+
 /// Whether the session is as it was when it began.
 #[derive(Debug, Default)]
 pub(super) struct Hygiene {
@@ -37,6 +55,10 @@ pub(super) struct Hygiene {
     is_under_way: bool,
     /// What came behind the reset may have left something behind.
     is_dirty_after: bool,
+    /// A text that may have prepared statements by SQL was sent since the reset became due.
+    may_have_prepared: bool,
+    /// The reset that is due or under way deallocates statements.
+    deallocates: bool,
 }
 
 impl Hygiene {
@@ -60,6 +82,21 @@ impl Hygiene {
         }
     }
 
+    /// A text is sent that this connection hasn't prepared. One that it has is known to do
+    /// nothing of the kind since: the cache is emptied when the statements are deallocated.
+    pub(super) fn note_text(&mut self, sql: &str) {
+        self.may_have_prepared = self.may_have_prepared || mentions_prepare(sql);
+    }
+
+    /// The steps of the reset.
+    pub(super) fn steps(&self) -> &'static [&'static str] {
+        if self.deallocates {
+            RESET_WITH_STATEMENTS
+        } else {
+            RESET
+        }
+    }
+
     /// The reset is written.
     #[inline]
     pub(super) fn start(&mut self) {
@@ -75,6 +112,8 @@ impl Hygiene {
             *self = Self {
                 is_dirty: true,
                 is_due: true,
+                deallocates: self.deallocates,
+                may_have_prepared: self.may_have_prepared,
                 ..Self::default()
             };
         }
@@ -104,7 +143,20 @@ impl Connection {
 
     /// Has the session reset before the next statement.
     pub(crate) fn reset_before_next(&mut self) {
-        self.hygiene.is_due = !self.is_pooled;
+        if self.is_pooled {
+            return;
+        }
+        let hygiene = &mut self.hygiene;
+        let is_pending = hygiene.deallocates && (hygiene.is_due || hygiene.is_under_way);
+        hygiene.deallocates = std::mem::take(&mut hygiene.may_have_prepared) || is_pending;
+        hygiene.is_due = true;
+        if hygiene.deallocates {
+            self.statements.forget_all();
+        }
+        // What arrives before the session listens to nothing any more is the last borrower's.
+        self.link
+            .session
+            .mute_until_prefix(self.hygiene.steps().len() - 1);
     }
 
     /// The replies of a unit are in: looks after the reset that went before it.
@@ -118,7 +170,7 @@ impl Connection {
             return Ok(());
         }
         if let Some((Part::Prefix(step), error)) = reply.error.as_deref() {
-            if let Some(sql) = RESET.get(*step as usize) {
+            if let Some(sql) = self.hygiene.steps().get(*step as usize) {
                 let message =
                     format!("the session could not be reset for its next use (\"{sql}\"): {error}");
                 let error = Error::new(ErrorKind::Closed, message).with_outcome(Outcome::NotRun);
@@ -127,8 +179,18 @@ impl Connection {
         }
         self.hygiene = Hygiene {
             is_dirty: self.hygiene.is_dirty_after,
+            may_have_prepared: self.hygiene.may_have_prepared,
             ..Hygiene::default()
         };
         Ok(())
     }
+}
+
+/// Whether the word PREPARE is in the text, wherever it stands: in a script, behind EXPLAIN, in
+/// the body of a DO block.
+fn mentions_prepare(sql: &str) -> bool {
+    const WORD: &[u8] = b"prepare";
+    sql.as_bytes()
+        .windows(WORD.len())
+        .any(|window| window.eq_ignore_ascii_case(WORD))
 }

@@ -42,6 +42,7 @@ pub use self::copy::{CopyIn, CopyInRows, CopyOut, CopyOutRows, TableName};
 pub use self::listen::{ListenEvent, Listener};
 pub use self::many::{FromStream, Items, ManyRows, from_stream};
 pub use self::portal::Portal;
+pub(crate) use self::retry::Course;
 pub use self::retry::{Attempt, Attempts, RetryPolicy};
 pub use self::session::Notification;
 pub use self::stream::RowStream;
@@ -51,7 +52,7 @@ pub use crate::wire::TransactionStatus;
 
 use self::cancel::Cancelling;
 use self::catalog::Catalog;
-pub(crate) use self::connect::Connector;
+pub(crate) use self::connect::{Connector, is_final};
 pub(crate) use self::held::Held;
 use self::hygiene::Hygiene;
 use self::link::Link;

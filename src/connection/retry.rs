@@ -53,19 +53,20 @@ pub struct RetryPolicy {
 #[must_use = "nothing is attempted until `next` is called"]
 pub struct Attempts<'c> {
     connection: &'c mut Connection,
-    policy: RetryPolicy,
-    state: State,
+    course: Course,
 }
 
 /// One attempt: a transaction that must be brought to its end by [`finish`](Self::finish).
 #[must_use = "an attempt that is dropped is rolled back, and not tried again"]
 pub struct Attempt<'a> {
     transaction: Transaction<'a>,
-    state: &'a mut State,
+    course: &'a mut Course,
 }
 
+/// How the attempts at one transaction have gone, on whichever connections.
 #[derive(Debug)]
-struct State {
+pub(crate) struct Course {
+    policy: RetryPolicy,
     attempts: u32,
     begun: Option<Instant>,
     last: Option<Error>,
@@ -76,16 +77,9 @@ impl Connection {
     /// Runs a transaction again while the server undoes it because of others that run beside
     /// it, within the policy. See [`Attempts`].
     pub fn retry(&mut self, policy: RetryPolicy) -> Attempts<'_> {
-        let state = State {
-            attempts: 0,
-            begun: None,
-            last: None,
-            is_over: false,
-        };
         Attempts {
             connection: self,
-            policy,
-            state,
+            course: Course::new(policy),
         }
     }
 }
@@ -133,33 +127,77 @@ impl Attempts<'_> {
     ///
     /// May be dropped: nothing stays open.
     pub async fn next(&mut self) -> Result<Option<Attempt<'_>>> {
-        if self.state.is_over {
+        if !self.course.goes_on().await? {
             return Ok(None);
         }
-        let begun = *self.state.begun.get_or_insert_with(Instant::now);
-        if let Some(error) = self.state.last.take() {
-            let pause = self.pause();
-            let is_late = begun.elapsed().saturating_add(pause) > self.policy.budget;
-            if self.state.attempts >= self.policy.max_attempts || is_late {
-                self.state.is_over = true;
-                return Err(error);
-            }
-            tokio::time::sleep(pause).await;
-        } else if self.state.attempts > 0 {
-            // The attempt before was dropped: whoever did that did not ask for another.
-            self.state.is_over = true;
-            return Ok(None);
+        self.course.attempt(self.connection).await.map(Some)
+    }
+}
+
+impl Course {
+    pub(crate) fn new(policy: RetryPolicy) -> Self {
+        Self {
+            policy,
+            attempts: 0,
+            begun: None,
+            last: None,
+            is_over: false,
         }
-        self.state.attempts += 1;
-        let transaction = self.connection.begin().await?;
-        Ok(Some(Attempt {
+    }
+
+    /// Whether there is to be another attempt, once the pause before it is over.
+    ///
+    /// # Errors
+    ///
+    /// The last attempt's error when the policy allows no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: the attempt is as due as before.
+    pub(crate) async fn goes_on(&mut self) -> Result<bool> {
+        if self.is_over {
+            return Ok(false);
+        }
+        let begun = *self.begun.get_or_insert_with(Instant::now);
+        if self.last.is_none() {
+            // An attempt that was dropped was not asked to be followed by another.
+            self.is_over = self.attempts > 0;
+            return Ok(!self.is_over);
+        }
+        let pause = self.pause();
+        let is_late = begun.elapsed().saturating_add(pause) > self.policy.budget;
+        if self.attempts >= self.policy.max_attempts || is_late {
+            self.is_over = true;
+            return self.last.take().map_or(Ok(false), Err);
+        }
+        tokio::time::sleep(pause).await;
+        Ok(true)
+    }
+
+    /// Begins an attempt.
+    ///
+    /// # Errors
+    ///
+    /// If no transaction can be begun.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: nothing stays open.
+    pub(crate) async fn attempt<'a>(
+        &'a mut self,
+        connection: &'a mut Connection,
+    ) -> Result<Attempt<'a>> {
+        let transaction = connection.begin().await?;
+        self.last = None;
+        self.attempts += 1;
+        Ok(Attempt {
             transaction,
-            state: &mut self.state,
-        }))
+            course: self,
+        })
     }
 
     fn pause(&self) -> Duration {
-        let doublings = self.state.attempts.saturating_sub(1).min(10);
+        let doublings = self.attempts.saturating_sub(1).min(10);
         let longest = self.policy.first_pause.saturating_mul(1 << doublings);
         let random = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
         longest.mul_f64(0.5 + random / 2.0)
@@ -179,7 +217,10 @@ impl Attempt<'_> {
     ///
     /// As [`Transaction::commit`].
     pub async fn finish<T>(self, result: Result<T>) -> Result<Option<T>> {
-        let Self { transaction, state } = self;
+        let Self {
+            transaction,
+            course,
+        } = self;
         let result = match result {
             Ok(value) => transaction.commit().await.map(|()| value),
             Err(error) => {
@@ -194,15 +235,15 @@ impl Attempt<'_> {
         };
         match result {
             Ok(value) => {
-                state.is_over = true;
+                course.is_over = true;
                 Ok(Some(value))
             }
             Err(error) if error.is_retryable() => {
-                state.last = Some(error);
+                course.last = Some(error);
                 Ok(None)
             }
             Err(error) => {
-                state.is_over = true;
+                course.is_over = true;
                 Err(error)
             }
         }
@@ -226,8 +267,7 @@ impl DerefMut for Attempt<'_> {
 impl fmt::Debug for Attempts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempts")
-            .field("policy", &self.policy)
-            .field("state", &self.state)
+            .field("course", &self.course)
             .finish_non_exhaustive()
     }
 }
@@ -235,7 +275,7 @@ impl fmt::Debug for Attempts<'_> {
 impl fmt::Debug for Attempt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempt")
-            .field("number", &self.state.attempts)
+            .field("number", &self.course.attempts)
             .finish_non_exhaustive()
     }
 }

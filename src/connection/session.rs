@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::error::ServerError;
-use crate::protocol::{At, CopyInReply, RowBytes, Sink};
+use crate::protocol::{At, CopyInReply, Part, RowBytes, Sink};
 use crate::wire::TransactionStatus;
 use crate::wire::backend::{
     CommandComplete, CopyResponse, NotificationResponse, ParameterDescription, ParameterStatus,
@@ -53,6 +53,8 @@ pub(crate) struct Session {
     is_foreign: bool,
     pub(crate) handlers: Handlers,
     pub(super) commands: Commands,
+    /// Notifications are somebody else's until this statement before the caller's is completed.
+    muted_until: Option<u32>,
 }
 
 /// What was done that may change what is known of the schema.
@@ -90,7 +92,14 @@ impl Session {
             is_foreign: false,
             handlers,
             commands: Commands::default(),
+            muted_until: None,
         }
+    }
+
+    /// Passes notifications over until the statement of this number, of those that the driver
+    /// puts before the caller's, is completed.
+    pub(super) fn mute_until_prefix(&mut self, index: usize) {
+        self.muted_until = u32::try_from(index).ok();
     }
 
     /// The value of a run-time parameter that the server reports.
@@ -130,6 +139,9 @@ impl Session {
     }
 
     fn notify(&self, notification: NotificationResponse<'_>) {
+        if self.muted_until.is_some() {
+            return;
+        }
         if let Some(handler) = &self.handlers.notification {
             handler(Notification {
                 process_id: notification.process_id,
@@ -216,6 +228,10 @@ impl<S: Sink> Sink for Observed<'_, S> {
     }
 
     fn on_prefix_complete(&mut self, at: At) {
+        let muted_until = self.session.muted_until;
+        if muted_until.is_some_and(|index| at.part == Part::Prefix(index)) {
+            self.session.muted_until = None;
+        }
         self.sink.on_prefix_complete(at);
     }
 

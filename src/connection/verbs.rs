@@ -390,6 +390,7 @@ async fn script(connection: &mut Connection, sql: &str, limit: Limit) -> Result<
     let link = &mut *connection.link;
     link.core.start_query(&mut link.output, sql)?;
     connection.hygiene.note(false);
+    connection.hygiene.note_text(sql);
     connection.interrupted = true;
     let mut sink = Script::default();
     let link = &mut *connection.link;

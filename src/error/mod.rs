@@ -188,6 +188,13 @@ impl Error {
             Some(Cause::Other(cause)) => Some(Cause::Other(cause.to_string().into())),
             Some(Cause::Encode(_) | Cause::Decode(_)) | None => None,
         };
+        match &self.inner.cause {
+            Some(Cause::Encode(error)) => this.inner.message = error.to_string().into(),
+            Some(Cause::Decode(error)) => this.inner.message = error.to_string().into(),
+            _ => {}
+        }
+        this.inner.sql.clone_from(&self.inner.sql);
+        this.inner.notes.clone_from(&self.inner.notes);
         this
     }
 

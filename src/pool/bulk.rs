@@ -1,7 +1,7 @@
 //! The verbs for heavy work on the pool itself: streams, pipelines, many items, COPY.
 
 use super::Pool;
-use super::verbs::is_unreset;
+use super::query::is_unreset;
 use crate::connection::many::{ManyRows, run};
 use crate::connection::pipeline::{Pipeline, PipelineError};
 use crate::connection::{

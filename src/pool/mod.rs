@@ -5,11 +5,14 @@
 //! resets before the next borrower sees it, and closes what can't be brought to rest.
 
 mod bulk;
+mod connecting;
+mod credential;
 mod guard;
 mod options;
+mod query;
+mod retry;
 mod shared;
 mod slots;
-mod verbs;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -17,11 +20,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use self::credential::Credential;
 pub use self::guard::PoolConnection;
 pub use self::options::{
-    DEFAULT_ACQUIRE_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_LIFETIME, DEFAULT_MAX_SIZE,
+    DEFAULT_ACQUIRE_TIMEOUT, DEFAULT_CONNECT_TIMEOUT, DEFAULT_FIRST_CONNECT_PAUSE,
+    DEFAULT_IDLE_TIMEOUT, DEFAULT_LONGEST_CONNECT_PAUSE, DEFAULT_MAX_LIFETIME, DEFAULT_MAX_SIZE,
     DEFAULT_PING_AFTER, PoolBuilder, Reset,
 };
+pub use self::query::PoolQuery;
+pub use self::retry::PoolAttempts;
 
 use self::shared::Shared;
 use crate::config::IntoConfig;
@@ -113,9 +120,41 @@ impl Pool {
     ///
     /// May be dropped: its turn goes to the next in line.
     pub async fn acquire(&self) -> Result<PoolConnection> {
+        self.acquire_before(None).await
+    }
+
+    /// As [`acquire`](Self::acquire), within `limit` too.
+    async fn acquire_before(&self, limit: Option<Instant>) -> Result<PoolConnection> {
         let timeout = self.shared.options.acquire_timeout;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = deadline.into_iter().chain(limit).min();
         Ok(PoolConnection::new(self.shared.acquire(deadline).await?))
+    }
+
+    /// Opens connections until there are so many, as far as the pool may, and waits until they
+    /// are open: before the first requests come, for example.
+    ///
+    /// # Errors
+    ///
+    /// Why one could not be opened; [`ErrorKind::PoolTimeout`](crate::ErrorKind::PoolTimeout) if
+    /// they aren't open within the acquire timeout.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: what is being opened goes on.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example() -> kornak::Result<()> {
+    /// let pool = kornak::Pool::builder().max_size(20).build("postgres://localhost/app")?;
+    /// pool.warm_up(5).await?;
+    /// assert!(pool.status().size >= 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn warm_up(&self, connections: usize) -> Result<()> {
+        self.shared.warm_up(connections).await
     }
 
     /// The numbers of the pool now.
@@ -172,7 +211,7 @@ impl Pool {
     }
 
     fn new(shared: Arc<Shared>) -> Self {
-        shared.warm_up(shared.options.min_size);
+        shared.start_warm_up(shared.options.min_size);
         if let Some(pause) = shared.options.maintenance_pause() {
             drop(tokio::spawn(maintain(Arc::downgrade(&shared), pause)));
         }

@@ -1,5 +1,6 @@
 //! [`PoolBuilder`] and what it sets.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,8 +10,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::Pool;
+use super::credential::Credential;
 use super::shared::Shared;
-use crate::config::{IntoConfig, Secret};
+use crate::config::IntoConfig;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,6 +21,15 @@ pub const DEFAULT_MAX_SIZE: usize = 10;
 
 /// How long [`Pool::acquire`] waits by default.
 pub const DEFAULT_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long making a connection takes at most, by default.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The pause after the first failure to connect, by default; it doubles with each.
+pub const DEFAULT_FIRST_CONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause between two attempts to connect, by default.
+pub const DEFAULT_LONGEST_CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a connection lies idle before it is closed, by default.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -38,6 +49,10 @@ const MAINTENANCE_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// It costs no round trip: it goes with the next borrower's first statement. An open
 /// transaction is always rolled back, whatever the policy.
+///
+/// What the borrower prepared by SQL (PREPARE) is deallocated if the word was in the text of a
+/// statement; with it goes what the driver had prepared on the connection, which is prepared
+/// again when it is next used. What a function prepares out of sight stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reset {
@@ -87,16 +102,20 @@ pub(super) struct Options {
     pub(super) max_uses: Option<u64>,
     pub(super) ping_after: Option<Duration>,
     pub(super) reset: Reset,
+    pub(super) connect_timeout: Option<Duration>,
+    /// The first pause and the longest one.
+    pub(super) connect_backoff: (Duration, Duration),
     pub(super) after_connect: Option<Hook<ConnectHook>>,
     pub(super) before_acquire: Option<Hook<CheckHook>>,
     pub(super) after_release: Option<Hook<CheckHook>>,
-    pub(super) password: Option<Hook<PasswordHook>>,
+    pub(super) provider: Option<Hook<ProviderHook>>,
 }
 
+pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 type ConnectHook = dyn for<'c> Fn(&'c mut Connection) -> HookFuture<'c, ()> + Send + Sync;
-type CheckHook = dyn Fn(&Connection) -> bool + Send + Sync;
-type PasswordHook = dyn Fn() -> HookFuture<'static, Secret> + Send + Sync;
-type HookFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'c>>;
+type CheckHook = dyn for<'c> Fn(&'c mut Connection) -> HookFuture<'c, bool> + Send + Sync;
+pub(super) type ProviderHook = dyn Fn() -> HookFuture<'static, Credential> + Send + Sync;
+type HookFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'c>>;
 
 /// A closure of the application's.
 pub(super) struct Hook<F: ?Sized>(pub(super) Arc<F>);
@@ -114,10 +133,12 @@ impl PoolBuilder {
                 max_uses: None,
                 ping_after: Some(DEFAULT_PING_AFTER),
                 reset: Reset::Smart,
+                connect_timeout: Some(DEFAULT_CONNECT_TIMEOUT),
+                connect_backoff: (DEFAULT_FIRST_CONNECT_PAUSE, DEFAULT_LONGEST_CONNECT_PAUSE),
                 after_connect: None,
                 before_acquire: None,
                 after_release: None,
-                password: None,
+                provider: None,
             },
         }
     }
@@ -141,10 +162,28 @@ impl PoolBuilder {
         self
     }
 
-    /// How long an operation on a connection of the pool may take where it has no timeout of
-    /// its own. What the configuration says, by default.
+    /// How long an operation may take where it has no timeout of its own; for the pool's own
+    /// verbs, the wait for a connection included. What the configuration says, by default.
     pub fn query_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.options.query_timeout = timeout;
+        self
+    }
+
+    /// How long making a connection may take, from the
+    /// [`credential_provider`](Self::credential_provider) to the end of
+    /// [`after_connect`](Self::after_connect); `None` is without end. Whoever waits doesn't wait
+    /// longer than their own deadline for it. [`DEFAULT_CONNECT_TIMEOUT`] by default.
+    pub fn connect_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.options.connect_timeout = timeout;
+        self
+    }
+
+    /// The pause after a failure to connect, and the longest there may be: it doubles with each
+    /// failure in a row, and is up to half longer or shorter, at random. While connects fail,
+    /// the pool tries one at a time. [`DEFAULT_FIRST_CONNECT_PAUSE`] and
+    /// [`DEFAULT_LONGEST_CONNECT_PAUSE`] by default.
+    pub fn connect_backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.options.connect_backoff = (first, longest.max(first));
         self
     }
 
@@ -186,19 +225,29 @@ impl PoolBuilder {
     /// with SET is undone by a reset: settings for all borrowers belong into the
     /// configuration ([`Config::setting`](crate::Config::setting)).
     ///
+    /// Its errors are told to whoever waits. The driver's own are judged as those of
+    /// connecting: what may pass is tried again; any other error is told at once. It must end
+    /// within the [`connect_timeout`](Self::connect_timeout).
+    ///
     /// # Example
     ///
     /// ```
     /// let builder = kornak::Pool::builder()
     ///     .after_connect(|connection| Box::pin(async move {
-    ///         connection.execute("select 1", ()).await?;
+    ///         let schema: i32 = connection.fetch_one("select max(version) from schema", ()).await?;
+    ///         if schema < 7 {
+    ///             return Err("the database is to be migrated first".into());
+    ///         }
     ///         Ok(())
     ///     }));
     /// ```
     pub fn after_connect<F>(mut self, hook: F) -> Self
     where
-        F: for<'c> Fn(&'c mut Connection) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 'c>>
-            + Send
+        F: for<'c> Fn(
+                &'c mut Connection,
+            ) -> Pin<
+                Box<dyn Future<Output = Result<(), Box<dyn StdError + Send + Sync>>> + Send + 'c>,
+            > + Send
             + Sync
             + 'static,
     {
@@ -206,42 +255,86 @@ impl PoolBuilder {
         self
     }
 
-    /// Looks at each connection before it is lent; one for which it returns `false` is closed.
-    pub fn before_acquire(
-        mut self,
-        hook: impl Fn(&Connection) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        self.options.before_acquire = Some(Hook(Arc::new(hook)));
-        self
-    }
-
-    /// Looks at each connection that has come back; one for which it returns `false` is
-    /// closed.
-    pub fn after_release(
-        mut self,
-        hook: impl Fn(&Connection) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        self.options.after_release = Some(Hook(Arc::new(hook)));
-        self
-    }
-
-    /// Asks `provider` for the password of each new connection, instead of taking the one of
-    /// the configuration: for passwords that rotate, and tokens that expire.
+    /// Looks at each connection before it is lent, and may run statements on it, which find the
+    /// session reset and are part of what the borrower does. One for which it returns `false` or
+    /// an error is closed, and another one takes its place. It must end before the borrower's
+    /// deadline.
     ///
     /// # Example
     ///
     /// ```
-    /// # async fn fresh_token() -> kornak::Result<String> { Ok(String::new()) }
-    /// let builder = kornak::Pool::builder().password_provider(|| async {
-    ///     Ok(fresh_token().await?.into())
+    /// let builder = kornak::Pool::builder()
+    ///     .before_acquire(|connection| Box::pin(async move {
+    ///         connection.execute("set application_name = 'lent'", ()).await?;
+    ///         Ok(true)
+    ///     }));
+    /// ```
+    pub fn before_acquire<F>(mut self, hook: F) -> Self
+    where
+        F: for<'c> Fn(
+                &'c mut Connection,
+            ) -> Pin<
+                Box<dyn Future<Output = Result<bool, Box<dyn StdError + Send + Sync>>> + Send + 'c>,
+            > + Send
+            + Sync
+            + 'static,
+    {
+        self.options.before_acquire = Some(Hook(Arc::new(hook)));
+        self
+    }
+
+    /// Looks at each connection that has come back and is at rest, in a task of the pool. One
+    /// for which it returns `false` or an error is closed, and so is one for which it doesn't
+    /// end within 15 seconds.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// let builder = kornak::Pool::builder()
+    ///     .after_release(|connection| Box::pin(async move {
+    ///         Ok(connection.buffered_bytes() < 1024 * 1024)
+    ///     }));
+    /// ```
+    pub fn after_release<F>(mut self, hook: F) -> Self
+    where
+        F: for<'c> Fn(
+                &'c mut Connection,
+            ) -> Pin<
+                Box<dyn Future<Output = Result<bool, Box<dyn StdError + Send + Sync>>> + Send + 'c>,
+            > + Send
+            + Sync
+            + 'static,
+    {
+        self.options.after_release = Some(Hook(Arc::new(hook)));
+        self
+    }
+
+    /// Asks `provider` for the password of new connections, and for their user if it wants,
+    /// instead of taking those of the configuration: for passwords that rotate, and tokens that
+    /// expire. A [`Credential`] that says when it expires is used until then, and one that
+    /// doesn't for one connection. One that the server refuses before its time is asked for
+    /// anew at once.
+    ///
+    /// An error of the provider is told to whoever waits when their time is over; meanwhile it
+    /// is asked again. It must end within the [`connect_timeout`](Self::connect_timeout).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # async fn fresh_token() -> Result<String, std::io::Error> { Ok(String::new()) }
+    /// use std::time::Duration;
+    /// use kornak::pool::Credential;
+    ///
+    /// let builder = kornak::Pool::builder().credential_provider(|| async {
+    ///     Ok(Credential::new(fresh_token().await?).expires_in(Duration::from_secs(900)))
     /// });
     /// ```
-    pub fn password_provider<F, Fut>(mut self, provider: F) -> Self
+    pub fn credential_provider<F, Fut>(mut self, provider: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Secret>> + Send + 'static,
+        Fut: Future<Output = Result<Credential, Box<dyn StdError + Send + Sync>>> + Send + 'static,
     {
-        self.options.password = Some(Hook(Arc::new(move || Box::pin(provider()))));
+        self.options.provider = Some(Hook(Arc::new(move || Box::pin(provider()))));
         self
     }
 
@@ -251,10 +344,11 @@ impl PoolBuilder {
     /// # Errors
     ///
     /// If the configuration is wrong, or there is no tokio runtime here.
-    pub fn build(self, config: impl IntoConfig) -> Result<Pool> {
+    pub fn build(mut self, config: impl IntoConfig) -> Result<Pool> {
         let config = config.into_config()?;
         // What can be seen to be wrong now is not left to the first borrower.
-        config.resolve()?;
+        let resolved = config.resolve()?;
+        self.options.query_timeout = self.options.query_timeout.or(resolved.query_timeout());
         let runtime = Handle::try_current().map_err(|error| {
             Error::new(ErrorKind::Usage, "a pool needs a tokio runtime").with_source(error)
         })?;

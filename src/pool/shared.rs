@@ -1,8 +1,8 @@
-//! [`Shared`]: the state behind all handles of a pool, and the tasks that serve it.
+//! [`Shared`]: the state behind all handles of a pool: who borrows, and what comes back.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,7 +11,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::options::Options;
+use super::connecting::{Connecting, Failures, PAUSE_JITTER, with_jitter};
+use super::credential::Credentials;
+use super::options::{BoxError, Options};
 use super::slots::{Acquired, Counts, Effects, Grant, Slots};
 use crate::config::Config;
 use crate::connection::{Connection, Connector};
@@ -21,19 +23,20 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) struct Shared {
     slots: Mutex<Slots<Member>>,
     pub(super) options: Options,
-    connector: Connector,
+    pub(super) connector: Connector,
+    pub(super) credentials: Option<Credentials>,
     /// The runtime on which the pool was built: what outlives a call runs there.
     runtime: Handle,
     /// Connections of an older generation are closed instead of being handed out.
     generation: AtomicU64,
-    last_error: Mutex<Option<Error>>,
-    /// Told when a place becomes free, and when the pool is closed.
+    failures: Mutex<Failures>,
+    /// Told when a place becomes free, when a connection is made, and when the pool is closed.
     changed: Notify,
 }
 
 /// A connection of the pool.
 pub(super) struct Member {
-    pub(super) connection: Connection,
+    connection: Connection,
     generation: u64,
     expires: Option<Instant>,
     idle_since: Instant,
@@ -47,15 +50,25 @@ pub(super) struct Lease {
     member: Option<Member>,
 }
 
+/// What can be said of a connection without waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Fit,
+    Unfit,
+    /// The server or a hook has to be asked.
+    Unknown,
+}
+
 impl Shared {
     pub(super) fn new(config: Config, options: Options, runtime: Handle) -> Arc<Self> {
         Arc::new(Self {
             slots: Mutex::new(Slots::new(options.max_size)),
+            credentials: options.provider.clone().map(Credentials::new),
             options,
             connector: Connector::new(&config),
             runtime,
             generation: AtomicU64::new(0),
-            last_error: Mutex::new(None),
+            failures: Mutex::default(),
             changed: Notify::new(),
         })
     }
@@ -68,6 +81,10 @@ impl Shared {
         self.lock().is_closed()
     }
 
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
     /// A connection for the caller, checked and, where that is due, about to be reset.
     ///
     /// # Errors
@@ -75,52 +92,183 @@ impl Shared {
     /// [`ErrorKind::PoolTimeout`] at the deadline, [`ErrorKind::PoolClosed`], or why no
     /// connection can be made.
     pub(super) async fn acquire(self: &Arc<Self>, deadline: Option<Instant>) -> Result<Lease> {
-        let acquired = async {
-            loop {
-                let lease = self.wait().await?;
-                if let Some(lease) = self.check_out(lease).await {
+        let (ticket, acquired, effects) = self.lock().acquire();
+        self.settle(effects);
+        let acquired = match acquired {
+            Acquired::Now(member) => {
+                let mut lease = Lease::new(self, member);
+                if self.look_over(&mut lease) == Look::Fit {
                     return Ok(lease);
                 }
+                Acquired::Now(lease)
+            }
+            Acquired::Later => Acquired::Later,
+            Acquired::Closed => Acquired::Closed,
+        };
+        Box::pin(self.stand_in_line(ticket, acquired, deadline)).await
+    }
+
+    /// Waits for a connection that is fit, and keeps its place in the line while there is none.
+    async fn stand_in_line(
+        self: &Arc<Self>,
+        ticket: u64,
+        mut acquired: Acquired<Lease>,
+        deadline: Option<Instant>,
+    ) -> Result<Lease> {
+        let is_in_hook = AtomicBool::new(false);
+        let standing = async {
+            let mut pause = FIRST_REFUSAL_PAUSE;
+            loop {
+                let mut lease = match acquired {
+                    Acquired::Now(lease) => lease,
+                    Acquired::Later => Waiting::new(self, ticket).await?,
+                    Acquired::Closed => return Err(closed()),
+                };
+                if self.check_out(&mut lease, &is_in_hook).await {
+                    return Ok(lease);
+                }
+                acquired = if lease.is_new() {
+                    // That a new connection is refused may happen to the next one, too.
+                    drop(lease);
+                    tokio::time::sleep(with_jitter(pause, PAUSE_JITTER)).await;
+                    pause = (pause * 2).min(LAST_REFUSAL_PAUSE);
+                    self.enter(|slots| slots.enter(ticket))
+                } else {
+                    lease.close();
+                    self.enter(|slots| slots.replace(ticket))
+                };
             }
         };
-        match deadline {
-            None => acquired.await,
-            Some(deadline) => match tokio::time::timeout_at(deadline, acquired).await {
-                Ok(result) => result,
-                Err(_) => Err(self.timed_out()),
-            },
+        let Some(deadline) = deadline else {
+            return standing.await;
+        };
+        match tokio::time::timeout_at(deadline, standing).await {
+            Ok(result) => result,
+            Err(_) => Err(self.timed_out(is_in_hook.load(Ordering::Relaxed))),
         }
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        enter: impl FnOnce(&mut Slots<Member>) -> (Acquired<Member>, Effects<Member>),
+    ) -> Acquired<Lease> {
+        let (acquired, effects) = enter(&mut self.lock());
+        self.settle(effects);
+        self.changed.notify_waiters();
+        match acquired {
+            Acquired::Now(member) => Acquired::Now(Lease::new(self, member)),
+            Acquired::Later => Acquired::Later,
+            Acquired::Closed => Acquired::Closed,
+        }
+    }
+
+    /// Looks a connection over before it is handed out, as far as that takes no time.
+    fn look_over(&self, lease: &mut Lease) -> Look {
+        let member = lease.member_mut();
+        let now = Instant::now();
+        if self.is_expired(member, now) || !member.connection.is_silent() {
+            return Look::Unfit;
+        }
+        if self.is_ping_due(member, now) || self.options.before_acquire.is_some() {
+            return Look::Unknown;
+        }
+        self.options.reset.prepare(&mut member.connection);
+        Look::Fit
+    }
+
+    /// Looks a connection over before it is handed out. Whether it is fit.
+    async fn check_out(&self, lease: &mut Lease, is_in_hook: &AtomicBool) -> bool {
+        match self.look_over(lease) {
+            Look::Fit => return true,
+            Look::Unfit => return false,
+            Look::Unknown => {}
+        }
+        let member = lease.member_mut();
+        if self.is_ping_due(member, Instant::now()) {
+            let ping = tokio::time::timeout(PING_TIMEOUT, member.connection.ping());
+            if !matches!(ping.await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+        self.options.reset.prepare(&mut member.connection);
+        let Some(hook) = &self.options.before_acquire else {
+            return true;
+        };
+        is_in_hook.store(true, Ordering::Relaxed);
+        let is_fit = (hook.0)(&mut member.connection).await;
+        is_in_hook.store(false, Ordering::Relaxed);
+        self.judge(is_fit, "it came from the pool's before_acquire") && !member.is_unusable()
+    }
+
+    /// What a hook says of a connection. Its error is kept for whoever asks why they wait.
+    fn judge(&self, is_fit: Result<bool, BoxError>, note: &'static str) -> bool {
+        is_fit.unwrap_or_else(|error| {
+            let error = match error.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(error) => {
+                    Error::new(ErrorKind::Usage, "a hook of the pool failed").with_source(error)
+                }
+            };
+            self.failures().last = Some(Arc::new(error.with_note(note)));
+            false
+        })
+    }
+
+    fn is_ping_due(&self, member: &Member, now: Instant) -> bool {
+        self.options
+            .ping_after
+            .is_some_and(|after| now.saturating_duration_since(member.idle_since) >= after)
+    }
+
+    fn is_expired(&self, member: &Member, now: Instant) -> bool {
+        member.generation != self.generation()
+            || member.expires.is_some_and(|expires| now >= expires)
     }
 
     /// A connection comes back: at once if it is at rest, else when it has been brought there.
     pub(super) fn release(self: &Arc<Self>, mut lease: Lease) {
-        let Some(member) = &mut lease.member else {
-            return;
-        };
+        let now = Instant::now();
+        let member = lease.member_mut();
         member.uses += 1;
         let worn_out = self.options.max_uses.is_some_and(|max| member.uses >= max);
-        if worn_out || member.connection.is_unusable() || self.is_expired(member) {
+        if worn_out || member.is_unusable() || self.is_expired(member, now) {
             return;
         }
         member
             .connection
             .forget_borrower(self.options.query_timeout);
-        if member.connection.is_returnable() {
-            lease.give_back();
+        if self.options.after_release.is_none() && member.connection.is_returnable() {
+            lease.give_back(now);
             return;
         }
-        // The next borrower must not wait for what the last one left behind.
+        // The next borrower must not wait for what the last one left behind. On a runtime that
+        // has ended the task is dropped, and with it the lease.
+        let shared = Arc::clone(self);
         let recovery = async move {
-            if let Some(member) = &mut lease.member {
-                let recovered =
-                    tokio::time::timeout(RECOVERY_BUDGET, member.connection.recover_for_next());
-                if matches!(recovered.await, Ok(Ok(()))) {
-                    lease.give_back();
-                }
+            let recovered = shared.recover(lease.member_mut());
+            if let Ok(true) = tokio::time::timeout(RECOVERY_BUDGET, recovered).await {
+                lease.give_back(Instant::now());
             }
         };
-        // On a runtime that has ended the task is dropped, and with it the lease.
         drop(self.runtime.spawn(recovery));
+    }
+
+    /// Brings a connection to rest and lets the hook look at it. Whether it is fit for another.
+    async fn recover(&self, member: &mut Member) -> bool {
+        if member.connection.recover_for_next().await.is_err() {
+            return false;
+        }
+        let Some(hook) = &self.options.after_release else {
+            return true;
+        };
+        let is_fit = (hook.0)(&mut member.connection).await;
+        if !self.judge(is_fit, "it came from the pool's after_release") || member.is_unusable() {
+            return false;
+        }
+        member
+            .connection
+            .forget_borrower(self.options.query_timeout);
+        member.connection.recover_for_next().await.is_ok()
     }
 
     /// Closes what is idle and tells all who wait; what is out is closed when it comes back.
@@ -133,17 +281,11 @@ impl Shared {
 
     /// Waits until every place is free.
     pub(super) async fn emptied(&self) {
-        loop {
-            let changed = self.changed.notified();
-            if self.counts().open == 0 {
-                return;
-            }
-            changed.await;
-        }
+        self.until(|counts| counts.open == 0).await;
     }
 
     /// Waits until the pool is closed.
-    async fn until_closed(&self) {
+    pub(super) async fn until_closed(&self) {
         loop {
             let changed = self.changed.notified();
             if self.is_closed() {
@@ -153,9 +295,20 @@ impl Shared {
         }
     }
 
+    async fn until(&self, mut is_so: impl FnMut(Counts) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if is_so(self.counts()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// No connection that is open now is handed out again.
     pub(super) fn expire_all(self: &Arc<Self>) {
         self.generation.fetch_add(1, Ordering::Relaxed);
+        self.failures().forgive();
         self.close_idle(|_| true);
     }
 
@@ -163,16 +316,52 @@ impl Shared {
         let (surplus, effects) = self.lock().resize(max);
         drop(surplus);
         self.settle(effects);
+        self.changed.notify_waiters();
     }
 
     /// Opens connections until there are `count`, as far as the pool may.
-    pub(super) fn warm_up(self: &Arc<Self>, count: usize) {
+    pub(super) fn start_warm_up(self: &Arc<Self>, count: usize) {
         let connects = {
             let mut slots = self.lock();
             let open = slots.counts().open;
             slots.connect_ahead(count.saturating_sub(open))
         };
         self.start_connects(connects);
+    }
+
+    /// Opens connections until there are `count`, as far as the pool may, and waits for them.
+    ///
+    /// # Errors
+    ///
+    /// Why one can't be opened.
+    pub(super) async fn warm_up(self: &Arc<Self>, count: usize) -> Result<()> {
+        let mut failure = None;
+        self.start_warm_up(count);
+        let opened = self.until(|counts| {
+            if counts.open - counts.connecting >= count.min(counts.max) || self.is_closed() {
+                return true;
+            }
+            // A connect that nobody waits for is not tried again.
+            if counts.connecting == 0 {
+                failure = self.last_error();
+            }
+            failure.is_some() || {
+                self.start_warm_up(count);
+                false
+            }
+        });
+        match self.options.acquire_timeout {
+            None => opened.await,
+            Some(timeout) => {
+                let timely = tokio::time::timeout(timeout, opened).await;
+                timely.map_err(|_| self.timed_out(false))?;
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None if self.is_closed() => Err(closed()),
+            None => Ok(()),
+        }
     }
 
     /// Looks after the idle connections: closes the old ones, and opens what is missing.
@@ -184,11 +373,11 @@ impl Shared {
                 .options
                 .idle_timeout
                 .is_some_and(|timeout| now.saturating_duration_since(member.idle_since) >= timeout);
-            let is_unwanted = self.is_expired(member) || is_long_idle && spare > 0;
+            let is_unwanted = self.is_expired(member, now) || is_long_idle && spare > 0;
             spare -= usize::from(is_unwanted && spare > 0);
             is_unwanted
         });
-        self.warm_up(self.options.min_size);
+        self.start_warm_up(self.options.min_size);
     }
 
     fn close_idle(self: &Arc<Self>, is_unwanted: impl FnMut(&mut Member) -> bool) {
@@ -197,55 +386,6 @@ impl Shared {
             drop(closed);
             self.changed.notify_waiters();
         }
-    }
-
-    /// Waits for a connection, in line.
-    async fn wait(self: &Arc<Self>) -> Result<Lease> {
-        let (acquired, effects) = self.lock().acquire();
-        self.settle(effects);
-        match acquired {
-            Acquired::Now(member) => Ok(Lease::new(self, member)),
-            Acquired::Later(ticket) => {
-                Waiting {
-                    shared: self,
-                    ticket: Some(ticket),
-                }
-                .await
-            }
-            Acquired::Closed => Err(closed()),
-        }
-    }
-
-    /// Looks a connection over before it is handed out. `None` if it is fit for nobody.
-    async fn check_out(self: &Arc<Self>, mut lease: Lease) -> Option<Lease> {
-        let member = lease.member.as_mut()?;
-        if self.is_expired(member) || !member.connection.is_silent() {
-            return None;
-        }
-        let idle = member.idle_since.elapsed();
-        if self.options.ping_after.is_some_and(|after| idle >= after) {
-            let ping = tokio::time::timeout(PING_TIMEOUT, member.connection.ping());
-            if !matches!(ping.await, Ok(Ok(()))) {
-                return None;
-            }
-        }
-        if self
-            .options
-            .before_acquire
-            .as_ref()
-            .is_some_and(|hook| !hook.0(&member.connection))
-        {
-            return None;
-        }
-        self.options.reset.prepare(&mut member.connection);
-        Some(lease)
-    }
-
-    fn is_expired(&self, member: &Member) -> bool {
-        member.generation != self.generation.load(Ordering::Relaxed)
-            || member
-                .expires
-                .is_some_and(|expires| Instant::now() >= expires)
     }
 
     fn settle(self: &Arc<Self>, effects: Effects<Member>) {
@@ -264,60 +404,31 @@ impl Shared {
         self.start_connects(connect);
     }
 
-    fn start_connects(self: &Arc<Self>, count: usize) {
+    pub(super) fn start_connects(self: &Arc<Self>, count: usize) {
         for _ in 0..count {
-            drop(
-                self.runtime.spawn(
-                    Connecting {
-                        shared: Some(Arc::clone(self)),
-                    }
-                    .run(),
-                ),
-            );
+            drop(self.runtime.spawn(Connecting::new(self).run()));
         }
     }
 
-    async fn connect_one(&self) -> Result<Member> {
-        let generation = self.generation.load(Ordering::Relaxed);
-        let password = match &self.options.password {
-            Some(provider) => Some((provider.0)().await?),
-            None => None,
-        };
-        let mut connection = self.connector.connect(password).await?;
-        connection.forget_borrower(self.options.query_timeout);
-        if let Some(hook) = &self.options.after_connect {
-            (hook.0)(&mut connection).await?;
-            // What the hook sets is part of a fresh session.
-            connection.recover_for_next().await?;
-            connection.forget_what_was_done();
-        }
-        let lifetime = self
-            .options
-            .max_lifetime
-            .map(|lifetime| with_jitter(lifetime, LIFETIME_JITTER));
-        let now = Instant::now();
-        let expires = lifetime.and_then(|lifetime| now.checked_add(lifetime));
-        Ok(Member {
-            connection,
-            generation,
-            expires,
-            idle_since: now,
-            uses: 0,
-        })
+    /// A connect has made a connection.
+    pub(super) fn connected(self: &Arc<Self>, member: Member) {
+        let effects = self.lock().connected(member);
+        self.settle(effects);
+        self.changed.notify_waiters();
     }
 
-    /// A connect has failed. Returns whether it should be tried again, for those who wait.
-    fn connect_failed(self: &Arc<Self>, error: Error) -> bool {
-        let is_permanent = is_permanent(&error);
-        self.set_last_error(Some(error));
-        let (effects, goes_on) = {
+    /// A connect has failed; all who wait are told of a `permanent` error. Returns whether it
+    /// should be tried again, for those who wait.
+    pub(super) fn connect_failed(&self, permanent: Option<&Arc<Error>>) -> bool {
+        let (wakers, goes_on) = {
             let mut slots = self.lock();
-            let effects = is_permanent.then(|| slots.fail_one());
-            (effects, slots.connect_failed())
+            let wakers = permanent.map(|error| slots.fail_all(error));
+            (wakers, slots.connect_failed())
         };
-        if let Some(effects) = effects {
-            self.settle(effects);
-        }
+        wakers
+            .into_iter()
+            .flatten()
+            .for_each(std::task::Waker::wake);
         if !goes_on {
             self.changed.notify_waiters();
         }
@@ -325,7 +436,7 @@ impl Shared {
     }
 
     /// A connect ends because the pool is closed.
-    fn give_up_connect(&self) {
+    pub(super) fn give_up_connect(&self) {
         let _ = self.lock().connect_failed();
         self.changed.notify_waiters();
     }
@@ -338,7 +449,7 @@ impl Shared {
 
     /// Why there is no connection: what the pool was doing, and what went wrong last.
     #[cold]
-    fn timed_out(&self) -> Error {
+    fn timed_out(&self, is_in_hook: bool) -> Error {
         let Counts {
             open,
             idle,
@@ -347,9 +458,14 @@ impl Shared {
             max,
         } = self.counts();
         let busy = open - idle - connecting;
+        let message = if is_in_hook {
+            "before_acquire did not end in time"
+        } else {
+            "no connection became free in time"
+        };
         let message = format!(
-            "no connection became free in time: {busy} of {max} are busy, {connecting} connecting, \
-             {waiting} others wait in line"
+            "{message}: {busy} of {max} are busy, {connecting} connecting, {waiting} others wait \
+             in line"
         );
         match self.last_error() {
             Some(error) => Error::new(
@@ -362,23 +478,37 @@ impl Shared {
     }
 
     pub(super) fn last_error(&self) -> Option<Error> {
-        self.last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .map(Error::duplicate)
+        self.failures().last.as_deref().map(Error::duplicate)
     }
 
-    fn set_last_error(&self, error: Option<Error>) {
-        *self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = error;
+    pub(super) fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nothing panics under the lock but for a bug in `slots`, whose state is then no worse.
     fn lock(&self) -> MutexGuard<'_, Slots<Member>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    pub(super) fn new(
+        connection: Connection,
+        generation: u64,
+        expires: Option<Instant>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            connection,
+            generation,
+            expires,
+            idle_since: now,
+            uses: 0,
+        }
+    }
+
+    fn is_unusable(&self) -> bool {
+        self.connection.is_unusable()
     }
 }
 
@@ -398,8 +528,12 @@ impl Lease {
     }
 
     pub(super) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.member_mut().connection
+    }
+
+    fn member_mut(&mut self) -> &mut Member {
         match &mut self.member {
-            Some(member) => &mut member.connection,
+            Some(member) => member,
             None => unreachable!("a lease has its connection until it is given back or dropped"),
         }
     }
@@ -408,18 +542,23 @@ impl Lease {
         &self.shared
     }
 
+    /// Whether nobody has used the connection yet.
+    fn is_new(&self) -> bool {
+        self.member.as_ref().is_some_and(|member| member.uses == 0)
+    }
+
     /// To the next in line, or among the idle ones.
-    fn give_back(&mut self) {
-        // The lease keeps its place while the hook looks: it may panic.
-        let after_release = self.shared.options.after_release.as_ref();
-        if after_release.is_some_and(|hook| !hook.0(self.connection())) {
-            return;
-        }
+    fn give_back(&mut self, now: Instant) {
         if let Some(mut member) = self.member.take() {
-            member.idle_since = Instant::now();
+            member.idle_since = now;
             let effects = self.shared.lock().give_back(member);
             self.shared.settle(effects);
         }
+    }
+
+    /// Closes the connection, whose place is still taken: whoever calls has use for it.
+    fn close(mut self) {
+        drop(self.member.take());
     }
 }
 
@@ -438,6 +577,15 @@ struct Waiting<'p> {
     ticket: Option<u64>,
 }
 
+impl<'p> Waiting<'p> {
+    fn new(shared: &'p Arc<Shared>, ticket: u64) -> Self {
+        Self {
+            shared,
+            ticket: Some(ticket),
+        }
+    }
+}
+
 impl Future for Waiting<'_> {
     type Output = Result<Lease>;
 
@@ -453,7 +601,7 @@ impl Future for Waiting<'_> {
         Poll::Ready(match grant {
             Grant::Connection(member) => Ok(Lease::new(self.shared, member)),
             Grant::Closed => Err(closed()),
-            Grant::Failure => Err(self.shared.last_error().unwrap_or_else(no_connection)),
+            Grant::Failure(error) => Err(error.duplicate()),
         })
     }
 }
@@ -467,127 +615,18 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A connect under way. Dropped before its end, because its runtime has ended, it closes the
-/// pool: nobody else would ever serve those who wait. A hook of the application's that
-/// panics fails only the first of them.
-struct Connecting {
-    shared: Option<Arc<Shared>>,
-}
-
-impl Connecting {
-    async fn run(mut self) {
-        let Some(shared) = self.shared.clone() else {
-            return;
-        };
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match unless(shared.connect_one(), shared.until_closed()).await {
-                Some(Ok(member)) => {
-                    self.shared = None;
-                    shared.set_last_error(None);
-                    let effects = shared.lock().connected(member);
-                    shared.settle(effects);
-                    return;
-                }
-                Some(Err(error)) => {
-                    if !shared.connect_failed(error) {
-                        self.shared = None;
-                        return;
-                    }
-                    let pausing = tokio::time::sleep(with_jitter(pause, 0.5));
-                    if unless(pausing, shared.until_closed()).await.is_some() {
-                        pause = (pause * 2).min(LAST_PAUSE);
-                        continue;
-                    }
-                }
-                None => {}
-            }
-            // The pool is closed: nobody waits for this connection.
-            self.shared = None;
-            shared.give_up_connect();
-            return;
-        }
-    }
-}
-
-impl Drop for Connecting {
-    fn drop(&mut self) {
-        let Some(shared) = self.shared.take() else {
-            return;
-        };
-        if std::thread::panicking() {
-            let message = "the application's code panicked when a connection was made";
-            if shared.connect_failed(Error::usage(message)) {
-                shared.start_connects(1);
-            }
-        } else {
-            drop(shared.close());
-            shared.give_up_connect();
-        }
-    }
-}
-
-/// What `future` comes to, or `None` if `stop` comes to its end before.
-async fn unless<F: Future>(future: F, stop: impl Future<Output = ()>) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut stop = pin!(stop);
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        stop.as_mut().poll(cx).map(|()| None)
-    })
-    .await
-}
-
-/// Whether trying again can't help: the server knows us and refuses, or the configuration is
-/// wrong.
-fn is_permanent(error: &Error) -> bool {
-    use crate::error::SqlState;
-    match error.kind() {
-        ErrorKind::Config
-        | ErrorKind::Authentication
-        | ErrorKind::Unsupported
-        | ErrorKind::Usage => true,
-        ErrorKind::Server => !matches!(
-            error.sqlstate(),
-            Some(
-                SqlState::CANNOT_CONNECT_NOW
-                    | SqlState::TOO_MANY_CONNECTIONS
-                    | SqlState::ADMIN_SHUTDOWN
-                    | SqlState::CRASH_SHUTDOWN
-            )
-        ),
-        _ => false,
-    }
-}
-
-/// `span`, shortened or lengthened at random by `share` of it at most.
-fn with_jitter(span: Duration, share: f64) -> Duration {
-    let random = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
-    span.mul_f64(1.0 + share * (random * 2.0 - 1.0))
-}
-
-/// Another connect has gone well since, and its connection to somebody else.
-fn no_connection() -> Error {
-    Error::new(ErrorKind::PoolTimeout, "no connection could be made")
-}
-
 fn closed() -> Error {
     Error::new(ErrorKind::PoolClosed, "the pool is closed")
 }
-
-/// The pause after the first failure to connect; it doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-
-/// The longest pause between two attempts to connect.
-const LAST_PAUSE: Duration = Duration::from_secs(1);
-
-/// The share by which lifetimes differ, so that connections don't all end together.
-const LIFETIME_JITTER: f64 = 0.1;
 
 /// How long a connection that lay idle may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a returned connection may take to come to rest before it is closed.
 const RECOVERY_BUDGET: Duration = Duration::from_secs(15);
+
+/// The pause after a new connection was found unfit; it doubles with each.
+const FIRST_REFUSAL_PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest pause of this kind.
+const LAST_REFUSAL_PAUSE: Duration = Duration::from_secs(1);

@@ -1,16 +1,21 @@
 //! [`Slots`]: who gets which connection, as pure state without I/O, clock or lock.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::task::Waker;
+
+use crate::error::Error;
 
 /// The connections of a pool and those who wait for one.
 ///
 /// A *place* is the right to have a connection open. Invariants: `open <= max`, but for
 /// places given out before `max` was lowered; each open place is idle, connecting, or out;
-/// nobody waits while a connection is idle; `connecting` never exceeds `open`.
+/// nobody waits while a connection is idle; `connecting` never exceeds `open`; while a place is
+/// free for those who wait, a connect is under way.
 ///
-/// Waiters are served in their order, and connections that lie idle are taken last in, first
-/// out, so that those that aren't needed grow old.
+/// Waiters are served in the order of their tickets, and connections that lie idle are taken
+/// last in, first out, so that those that aren't needed grow old. While connects fail, one at a
+/// time is tried, so that a server that comes back is not met by all places at once.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     idle: Vec<T>,
@@ -20,6 +25,8 @@ pub(super) struct Slots<T> {
     open: usize,
     connecting: usize,
     max: usize,
+    /// The last connect has failed.
+    is_failing: bool,
     is_closed: bool,
 }
 
@@ -30,12 +37,12 @@ struct Waiter<T> {
 }
 
 /// What a waiter gets.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Grant<T> {
     /// A connection.
     Connection(T),
-    /// Nothing: no connection can be made, and the pool says why.
-    Failure,
+    /// Nothing: no connection can be made, and trying again can't help.
+    Failure(Arc<Error>),
     /// The pool is closed.
     Closed,
 }
@@ -45,8 +52,8 @@ pub(super) enum Grant<T> {
 pub(super) enum Acquired<T> {
     /// Here it is.
     Now(T),
-    /// Wait with this ticket.
-    Later(u64),
+    /// Wait with the ticket.
+    Later,
     /// The pool is closed.
     Closed,
 }
@@ -82,6 +89,7 @@ impl<T> Slots<T> {
             open: 0,
             connecting: 0,
             max,
+            is_failing: false,
             is_closed: false,
         }
     }
@@ -100,8 +108,24 @@ impl<T> Slots<T> {
         self.is_closed
     }
 
-    /// Somebody wants a connection.
-    pub(super) fn acquire(&mut self) -> (Acquired<T>, Effects<T>) {
+    /// Somebody wants a connection. The ticket says where in the line they stand, whether they
+    /// have to wait or not.
+    pub(super) fn acquire(&mut self) -> (u64, Acquired<T>, Effects<T>) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let (acquired, effects) = self.enter(ticket);
+        (ticket, acquired, effects)
+    }
+
+    /// What the ticket was given turned out to be fit for nobody, and is gone: its place is
+    /// free, and whoever has the ticket stands where they stood before.
+    pub(super) fn replace(&mut self, ticket: u64) -> (Acquired<T>, Effects<T>) {
+        self.open -= 1;
+        self.enter(ticket)
+    }
+
+    /// Takes whoever has the ticket back to where they stood.
+    pub(super) fn enter(&mut self, ticket: u64) -> (Acquired<T>, Effects<T>) {
         if self.is_closed {
             return (Acquired::Closed, Effects::none());
         }
@@ -109,9 +133,8 @@ impl<T> Slots<T> {
         if let Some(connection) = self.idle.pop() {
             return (Acquired::Now(connection), Effects::none());
         }
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.queue.push_back(ticket);
+        let place = self.queue.partition_point(|other| *other < ticket);
+        self.queue.insert(place, ticket);
         self.waiters.insert(
             ticket,
             Waiter {
@@ -119,7 +142,7 @@ impl<T> Slots<T> {
                 grant: None,
             },
         );
-        (Acquired::Later(ticket), self.connect_for_waiters())
+        (Acquired::Later, self.connect_for_waiters())
     }
 
     /// What the ticket was granted, if anything by now; else `waker` is woken when it is.
@@ -174,13 +197,17 @@ impl<T> Slots<T> {
     /// A connect that was started has made a connection.
     pub(super) fn connected(&mut self, connection: T) -> Effects<T> {
         self.connecting -= 1;
-        self.give_back(connection)
+        self.is_failing = false;
+        let effects = self.give_back(connection);
+        let connect = effects.connect + self.connect_for_waiters().connect;
+        Effects { connect, ..effects }
     }
 
     /// A connect that was started has failed. Returns whether it should be tried again, for
     /// those who still wait; else its place is free.
     pub(super) fn connect_failed(&mut self) -> bool {
-        let goes_on = !self.is_closed && self.connecting <= self.queue.len();
+        self.is_failing = true;
+        let goes_on = !self.is_closed && self.connecting == 1 && !self.queue.is_empty();
         if !goes_on {
             self.connecting -= 1;
             self.open -= 1;
@@ -188,19 +215,20 @@ impl<T> Slots<T> {
         goes_on
     }
 
-    /// The first one in the queue is told that no connection can be made.
-    pub(super) fn fail_one(&mut self) -> Effects<T> {
-        self.grant(Grant::Failure)
-            .unwrap_or_else(|_| Effects::none())
+    /// All who wait are told that no connection can be made. Returns their wakers.
+    pub(super) fn fail_all(&mut self, error: &Arc<Error>) -> Vec<Waker> {
+        self.grant_all(|| Grant::Failure(Arc::clone(error)))
     }
 
-    /// Takes the places that `count` more connections need, as far as there are any.
+    /// Takes the places that `count` more connections need, as far as there are any, and no more
+    /// than one while connects fail.
     pub(super) fn connect_ahead(&mut self, count: usize) -> usize {
-        let count = if self.is_closed {
-            0
-        } else {
-            count.min(self.max.saturating_sub(self.open))
+        let wanted = match (self.is_closed, self.is_failing) {
+            (true, _) => 0,
+            (false, true) => count.min(1_usize.saturating_sub(self.connecting)),
+            (false, false) => count,
         };
+        let count = wanted.min(self.max.saturating_sub(self.open));
         self.open += count;
         self.connecting += count;
         count
@@ -237,14 +265,18 @@ impl<T> Slots<T> {
         self.is_closed = true;
         let idle = std::mem::take(&mut self.idle);
         self.open -= idle.len();
+        (idle, self.grant_all(|| Grant::Closed))
+    }
+
+    fn grant_all(&mut self, grant: impl Fn() -> Grant<T>) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for ticket in std::mem::take(&mut self.queue) {
             if let Some(waiter) = self.waiters.get_mut(&ticket) {
-                waiter.grant = Some(Grant::Closed);
+                waiter.grant = Some(grant());
                 wakers.extend(waiter.waker.take());
             }
         }
-        (idle, wakers)
+        wakers
     }
 
     /// Hands `grant` to the first one in the queue, or back if there is none.
@@ -288,281 +320,4 @@ impl<T> Effects<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A task of the model: it acquires, perhaps gives up, and gives back or loses.
-    #[derive(Clone, Copy, Debug)]
-    enum Step {
-        Acquire,
-        Poll,
-        Cancel,
-        GiveBack,
-        Lose,
-    }
-
-    /// What one task holds.
-    #[derive(Clone, Debug, Default)]
-    struct Task {
-        ticket: Option<u64>,
-        held: Option<u32>,
-        is_closed: bool,
-    }
-
-    /// The world around [`Slots`], for an exhaustive walk.
-    struct World {
-        slots: Slots<u32>,
-        tasks: Vec<Task>,
-        /// Connects that were started and have not ended.
-        connects: usize,
-        next_connection: u32,
-        /// Connections that exist: idle, granted or held.
-        alive: Vec<u32>,
-    }
-
-    impl World {
-        fn new(max: usize, tasks: usize) -> Self {
-            Self {
-                slots: Slots::new(max),
-                tasks: vec![Task::default(); tasks],
-                connects: 0,
-                next_connection: 0,
-                alive: Vec::new(),
-            }
-        }
-
-        fn settle(&mut self, effects: Effects<u32>) {
-            self.connects += effects.connect;
-            if let Some(connection) = effects.close {
-                self.kill(connection);
-            }
-        }
-
-        fn kill(&mut self, connection: u32) {
-            let before = self.alive.len();
-            self.alive.retain(|alive| *alive != connection);
-            assert_eq!(self.alive.len() + 1, before, "a connection is closed once");
-        }
-
-        fn step(&mut self, task: usize, step: Step) {
-            match step {
-                Step::Acquire
-                    if self.tasks[task].ticket.is_none() && self.tasks[task].held.is_none() =>
-                {
-                    let (acquired, effects) = self.slots.acquire();
-                    match acquired {
-                        Acquired::Now(connection) => self.tasks[task].held = Some(connection),
-                        Acquired::Later(ticket) => self.tasks[task].ticket = Some(ticket),
-                        Acquired::Closed => self.tasks[task].is_closed = true,
-                    }
-                    self.settle(effects);
-                }
-                Step::Poll => {
-                    let Some(ticket) = self.tasks[task].ticket else {
-                        return;
-                    };
-                    if let Some(grant) = self.slots.poll(ticket, Waker::noop()) {
-                        self.tasks[task].ticket = None;
-                        match grant {
-                            Grant::Connection(connection) => {
-                                self.tasks[task].held = Some(connection)
-                            }
-                            Grant::Failure => {}
-                            Grant::Closed => self.tasks[task].is_closed = true,
-                        }
-                    }
-                }
-                Step::Cancel => {
-                    let Some(ticket) = self.tasks[task].ticket.take() else {
-                        return;
-                    };
-                    let effects = self.slots.cancel(ticket);
-                    self.settle(effects);
-                }
-                Step::GiveBack => {
-                    let Some(connection) = self.tasks[task].held.take() else {
-                        return;
-                    };
-                    let effects = self.slots.give_back(connection);
-                    self.settle(effects);
-                }
-                Step::Lose => {
-                    let Some(connection) = self.tasks[task].held.take() else {
-                        return;
-                    };
-                    self.kill(connection);
-                    let effects = self.slots.lose();
-                    self.settle(effects);
-                }
-                Step::Acquire => {}
-            }
-        }
-
-        fn connect(&mut self, succeeds: bool) {
-            if self.connects == 0 {
-                return;
-            }
-            if succeeds {
-                self.connects -= 1;
-                let connection = self.next_connection;
-                self.next_connection += 1;
-                self.alive.push(connection);
-                let effects = self.slots.connected(connection);
-                self.settle(effects);
-            } else {
-                let effects = self.slots.fail_one();
-                self.settle(effects);
-                if !self.slots.connect_failed() {
-                    self.connects -= 1;
-                }
-            }
-        }
-
-        fn check(&self) {
-            let counts = self.slots.counts();
-            assert_eq!(counts.connecting, self.connects);
-            assert_eq!(
-                counts.open,
-                self.alive.len() + self.connects,
-                "places are conserved"
-            );
-            assert!(counts.open <= counts.max);
-            assert!(
-                counts.idle == 0 || counts.waiting == 0,
-                "nobody waits beside an idle connection"
-            );
-            let held: Vec<u32> = self.tasks.iter().filter_map(|task| task.held).collect();
-            assert!(
-                held.iter()
-                    .all(|connection| self.alive.contains(connection))
-            );
-            assert!(
-                held.iter()
-                    .enumerate()
-                    .all(|(i, connection)| !held[..i].contains(connection))
-            );
-        }
-    }
-
-    /// Every sequence of `depth` actions of three tasks and the connects, by depth-first
-    /// search over replayed prefixes.
-    fn walk(max: usize, depth: usize, with_close: bool) -> usize {
-        const TASKS: usize = 3;
-        const STEPS: [Step; 5] = [
-            Step::Acquire,
-            Step::Poll,
-            Step::Cancel,
-            Step::GiveBack,
-            Step::Lose,
-        ];
-        let actions = TASKS * STEPS.len() + 2 + usize::from(with_close);
-        let mut path = vec![0; depth];
-        let mut walked = 0;
-        loop {
-            let mut world = World::new(max, TASKS);
-            for &action in &path {
-                match action {
-                    action if action < TASKS * STEPS.len() => {
-                        world.step(action / STEPS.len(), STEPS[action % STEPS.len()]);
-                    }
-                    action if action == TASKS * STEPS.len() => world.connect(true),
-                    action if action == TASKS * STEPS.len() + 1 => world.connect(false),
-                    _ => {
-                        let (idle, _) = world.slots.close();
-                        for connection in idle {
-                            world.kill(connection);
-                        }
-                    }
-                }
-                world.check();
-            }
-            walked += 1;
-            let Some(at) = path.iter().rposition(|action| action + 1 < actions) else {
-                return walked;
-            };
-            path[at] += 1;
-            path[at + 1..].fill(0);
-        }
-    }
-
-    #[test]
-    fn r51_every_interleaving_of_three_tasks_conserves_places_and_connections() {
-        assert_eq!(walk(1, 5, false), 17_usize.pow(5));
-        assert_eq!(walk(2, 4, true), 18_usize.pow(4));
-    }
-
-    #[test]
-    fn r51_long_random_runs_conserve_places_and_serve_everybody() {
-        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut next = |below: usize| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            usize::try_from(random % below as u64).unwrap()
-        };
-        for _ in 0..200 {
-            let mut world = World::new(1 + next(4), 6);
-            for _ in 0..2_000 {
-                let steps = [
-                    Step::Acquire,
-                    Step::Poll,
-                    Step::Cancel,
-                    Step::GiveBack,
-                    Step::Lose,
-                ];
-                match next(8) {
-                    0 => world.connect(true),
-                    1 => world.connect(false),
-                    _ => world.step(next(6), steps[next(5)]),
-                }
-                world.check();
-            }
-            // Let everybody finish: nobody is left waiting.
-            for _ in 0..100 {
-                world.connect(true);
-                for task in 0..6 {
-                    world.step(task, Step::Poll);
-                    world.step(task, Step::GiveBack);
-                }
-            }
-            assert_eq!(world.slots.counts().waiting, 0);
-            world.check();
-        }
-    }
-
-    #[test]
-    fn r52_waiters_are_served_in_their_order() {
-        let mut slots = Slots::new(1);
-        let (first, effects) = slots.acquire();
-        assert_eq!((first, effects.connect), (Acquired::Later(0), 1));
-        let tickets: Vec<_> = (0..10_000)
-            .map(|_| match slots.acquire() {
-                (Acquired::Later(ticket), effects) if effects.connect == 0 => ticket,
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        let _ = slots.connected(7);
-        assert_eq!(slots.poll(0, Waker::noop()), Some(Grant::Connection(7)));
-        for ticket in tickets {
-            let _ = slots.give_back(7);
-            assert_eq!(
-                slots.poll(ticket, Waker::noop()),
-                Some(Grant::Connection(7))
-            );
-        }
-    }
-
-    #[test]
-    fn what_lies_idle_is_taken_last_in_first_out() {
-        let mut slots = Slots::new(3);
-        assert_eq!(slots.connect_ahead(5), 3);
-        for connection in 0..3 {
-            let _ = slots.connected(connection);
-        }
-        assert_eq!(slots.acquire().0, Acquired::Now(2));
-        let (closed, _) = slots.resize(1);
-        assert_eq!(closed, [0, 1]);
-        let effects = slots.give_back(2);
-        assert_eq!((effects.close, slots.counts().idle), (None, 1));
-    }
-}
+mod tests;

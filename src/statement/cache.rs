@@ -190,6 +190,13 @@ impl<S: BuildHasher> StatementCache<S> {
         custom.iter().for_each(|prepared| self.evict(prepared));
     }
 
+    /// All statements are about to be deallocated on the server.
+    pub(crate) fn forget_all(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+        self.evicted.clear();
+    }
+
     /// Has a statement that isn't kept closed once nothing uses it any more.
     pub(crate) fn release(&mut self, prepared: Arc<Prepared>) {
         self.evicted.push(prepared);

@@ -191,6 +191,9 @@ impl Connection {
             let Some(state) = slots.state(index) else {
                 continue;
             };
+            if state.reply.error.is_some() {
+                self.note_error(&state.reply);
+            }
             if let (Some(error), Some(prepared), false) =
                 (&state.reply.error, &state.prepared, state.reply.bound)
             {

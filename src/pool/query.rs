@@ -1,0 +1,286 @@
+//! The verbs of [`Connection`] on the pool itself, and the builder [`PoolQuery`] for where
+//! options are needed.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Pool;
+use crate::connection::{Connection, Query, Visited};
+use crate::error::{Error, Outcome, Result};
+use crate::params::Params;
+use crate::row::{FromRow, RowRef};
+
+/// A query with options on a connection of the pool, made by [`Pool::query`].
+///
+/// # Example
+///
+/// ```no_run
+/// # async fn example(pool: &kornak::Pool) -> kornak::Result<()> {
+/// use std::time::Duration;
+///
+/// let names: Vec<String> = pool
+///     .query("select name from users where id < $1")
+///     .bind((100,))
+///     .timeout(Duration::from_millis(250))
+///     .fetch_all()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a query does nothing until one of its verbs is called"]
+pub struct PoolQuery<'p, 'q, P = ()> {
+    pool: &'p Pool,
+    sql: &'q str,
+    params: P,
+    deadline: Option<Instant>,
+}
+
+impl Pool {
+    /// A query with options on a connection of the pool: a timeout, for example, that covers
+    /// everything from the wait for a connection to the last row.
+    pub fn query<'p, 'q>(&'p self, sql: &'q str) -> PoolQuery<'p, 'q> {
+        let timeout = self.shared.options.query_timeout;
+        PoolQuery {
+            pool: self,
+            sql,
+            params: (),
+            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+        }
+    }
+
+    /// Runs a query that returns exactly one row, on a connection of the pool.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of [`Connection::fetch_one`].
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped; the pool brings the connection to rest.
+    pub async fn fetch_one<T: for<'r> FromRow<'r>>(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<T> {
+        self.query(sql).bind(params).fetch_one().await
+    }
+
+    /// Runs a query that returns one row or none, on a connection of the pool.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch_one`](Self::fetch_one), without `NoRows`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fetch_one`](Self::fetch_one).
+    pub async fn fetch_optional<T: for<'r> FromRow<'r>>(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<Option<T>> {
+        self.query(sql).bind(params).fetch_optional().await
+    }
+
+    /// Runs a query and keeps all its rows, on a connection of the pool.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of [`Connection::fetch_all`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fetch_one`](Self::fetch_one).
+    pub async fn fetch_all<T: for<'r> FromRow<'r>>(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<Vec<T>> {
+        self.query(sql).bind(params).fetch_all().await
+    }
+
+    /// Runs a query and shows each row to `visitor` where it lies, on a connection of the
+    /// pool. Returns how many rows the server sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of [`Connection::for_each`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fetch_one`](Self::fetch_one).
+    pub async fn for_each<V: Visited>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        visitor: impl FnMut(RowRef<'_>) -> V,
+    ) -> Result<u64> {
+        self.query(sql).bind(params).for_each(visitor).await
+    }
+
+    /// Runs a statement, on a connection of the pool, and returns how many rows it affected.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of [`Connection::execute`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fetch_one`](Self::fetch_one).
+    pub async fn execute(&self, sql: &str, params: impl Params) -> Result<u64> {
+        self.query(sql).bind(params).execute().await
+    }
+}
+
+impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
+    /// The parameters: a tuple, a slice.
+    pub fn bind<Q: Params>(self, params: Q) -> PoolQuery<'p, 'q, Q> {
+        PoolQuery {
+            pool: self.pool,
+            sql: self.sql,
+            params,
+            deadline: self.deadline,
+        }
+    }
+
+    /// How long all of it may take from now on, the wait for a connection included. That wait
+    /// ends with the pool's acquire timeout at the latest.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self {
+            deadline: Instant::now().checked_add(timeout),
+            ..self
+        }
+    }
+
+    /// When all of it must have ended: for several operations under one deadline.
+    pub fn deadline(self, deadline: Instant) -> Self {
+        Self {
+            deadline: Some(deadline),
+            ..self
+        }
+    }
+
+    /// See [`Pool::fetch_one`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn fetch_one<T: for<'r> FromRow<'r>>(self) -> Result<T> {
+        let mut connection = self.acquire().await?;
+        match self.on(&mut connection).fetch_one().await {
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                self.on(&mut *self.acquire().await?).fetch_one().await
+            }
+            result => result,
+        }
+    }
+
+    /// See [`Pool::fetch_optional`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn fetch_optional<T: for<'r> FromRow<'r>>(self) -> Result<Option<T>> {
+        let mut connection = self.acquire().await?;
+        match self.on(&mut connection).fetch_optional().await {
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                self.on(&mut *self.acquire().await?).fetch_optional().await
+            }
+            result => result,
+        }
+    }
+
+    /// See [`Pool::fetch_all`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn fetch_all<T: for<'r> FromRow<'r>>(self) -> Result<Vec<T>> {
+        let mut connection = self.acquire().await?;
+        match self.on(&mut connection).fetch_all().await {
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                self.on(&mut *self.acquire().await?).fetch_all().await
+            }
+            result => result,
+        }
+    }
+
+    /// See [`Pool::for_each`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn for_each<V: Visited>(
+        self,
+        mut visitor: impl FnMut(RowRef<'_>) -> V,
+    ) -> Result<u64> {
+        let mut connection = self.acquire().await?;
+        match self.on(&mut connection).for_each(&mut visitor).await {
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                self.on(&mut *self.acquire().await?).for_each(visitor).await
+            }
+            result => result,
+        }
+    }
+
+    /// See [`Pool::execute`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn execute(self) -> Result<u64> {
+        let mut connection = self.acquire().await?;
+        match self.on(&mut connection).execute().await {
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                self.on(&mut *self.acquire().await?).execute().await
+            }
+            result => result,
+        }
+    }
+
+    async fn acquire(&self) -> Result<super::PoolConnection> {
+        self.pool.acquire_before(self.deadline).await
+    }
+
+    /// The same query on a connection, until the same deadline.
+    fn on<'c>(&self, connection: &'c mut Connection) -> Query<'c, 'q, &P> {
+        let query = connection.query(self.sql).bind(&self.params);
+        match self.deadline {
+            Some(deadline) => query.deadline(deadline),
+            None => query,
+        }
+    }
+}
+
+/// Whether the statement was skipped by the server behind a reset that failed: it goes once
+/// to another connection, for which the closed one has to make room first.
+pub(super) fn is_unreset(error: &Error) -> bool {
+    error.is_closed() && error.outcome() == Outcome::NotRun
+}
