@@ -13,6 +13,13 @@ use xtask::server::{MAJORS, PASSWORD, Server};
 mod support;
 
 mod negotiation;
+mod options;
+
+/// The major that the run is for.
+fn major() -> u32 {
+    let server = Server::cluster_for_tests();
+    server.major().expect("it is a cluster")
+}
 
 /// A configuration for the server that asks for nothing about TLS yet.
 fn config(port: u16) -> Config {
@@ -95,7 +102,7 @@ async fn s19_each_mode_with_each_server() {
 #[tokio::test]
 async fn s19_names_with_wildcards_and_addresses() {
     let authority = Authority::new();
-    let server = authority.cluster(15, Flaw::None);
+    let server = authority.cluster(major(), Flaw::None);
     for (host, is_right) in [
         ("localhost", true),
         ("127.0.0.1", true),
@@ -157,22 +164,33 @@ async fn s13_required_channel_binding_over_tls() {
     }
 }
 
+/// Both sides must hash the certificate by what has signed it (RFC 5929, section 4.1), or one
+/// proof is wrong for the other; for Ed25519 nobody has said how.
 #[tokio::test]
 async fn s14_a_certificate_without_a_hash_fails_closed() {
     use kornak::config::ChannelBinding::{Prefer, Require};
 
     let authority = Authority::new();
-    let server = authority.cluster(15, Flaw::Unbindable);
-    for (binding, is_in) in [(Prefer, true), (Require, false)] {
-        let config = config(server.port())
-            .user("kornak_scram")
-            .sslmode(SslMode::Require)
-            .channel_binding(binding);
-        match connect(config).await {
-            Ok(_) => assert!(is_in),
-            Err(error) => {
-                assert!(!is_in, "{error}");
-                assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+    for (flaw, is_bindable) in [
+        (Flaw::SelfSigned, true),
+        (Flaw::Ecdsa384, true),
+        (Flaw::Rsa256, true),
+        (Flaw::Rsa384, true),
+        (Flaw::Rsa512, true),
+        (Flaw::Unbindable, false),
+    ] {
+        let server = authority.cluster(major(), flaw);
+        for (binding, is_in) in [(Prefer, true), (Require, is_bindable)] {
+            let config = config(server.port())
+                .user("kornak_scram")
+                .sslmode(SslMode::Require)
+                .channel_binding(binding);
+            match connect(config).await {
+                Ok(_) => assert!(is_in, "{flaw:?} {binding}"),
+                Err(error) => {
+                    assert!(!is_in, "{flaw:?} {binding}: {error}");
+                    assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+                }
             }
         }
     }
@@ -181,7 +199,7 @@ async fn s14_a_certificate_without_a_hash_fails_closed() {
 #[tokio::test]
 async fn s15_passwords_go_over_verified_tls_alone() {
     let authority = Authority::new();
-    let server = authority.cluster(15, Flaw::None);
+    let server = authority.cluster(major(), Flaw::None);
     for user in ["kornak_cleartext", "kornak_md5"] {
         for (mode, is_in) in [
             (SslMode::Disable, false),
@@ -202,28 +220,6 @@ async fn s15_passwords_go_over_verified_tls_alone() {
             connect(allowed).await.expect("it is allowed by name");
         }
     }
-}
-
-/// The server sees the certificate of the client.
-#[tokio::test]
-async fn a_client_shows_its_certificate() {
-    let authority = Authority::new();
-    let server = authority.cluster(15, Flaw::None);
-    let (certificate, key) = authority.client("kornak_scram");
-    let config = config(server.port())
-        .sslmode(SslMode::VerifyFull)
-        .sslrootcert(authority.root_file())
-        .sslcert(certificate)
-        .sslkey(key);
-    let mut connection = connect(config).await.expect("it is let in");
-    let name: Option<String> = connection
-        .fetch_one(
-            "select client_dn from pg_stat_ssl where pid = pg_backend_pid()",
-            (),
-        )
-        .await
-        .expect("it answers");
-    assert!(name.is_some_and(|name| name.contains("kornak_scram")));
 }
 
 /// TLS without asking first (`sslnegotiation=direct`), which PostgreSQL 17 and later take.
@@ -257,9 +253,9 @@ async fn direct_tls_needs_a_server_that_knows_it() {
 #[tokio::test]
 async fn s20_the_next_host_is_under_the_same_policy() {
     let authority = Authority::new();
-    let good = authority.cluster(15, Flaw::None);
-    let expired = authority.cluster(15, Flaw::Expired);
-    let plain = Server::shared(15).expect("a server without TLS");
+    let good = authority.cluster(major(), Flaw::None);
+    let expired = authority.cluster(major(), Flaw::Expired);
+    let plain = Server::shared(major()).expect("a server without TLS");
     let strict = |servers: &[&Server]| {
         config(0)
             .hosts(servers.iter().map(|_| "localhost"))
@@ -335,14 +331,20 @@ async fn s21_a_cancel_goes_over_tls() {
 #[tokio::test]
 async fn r12_a_dropped_connect_leaves_no_backend() {
     let authority = Authority::new();
-    let server = authority.cluster(15, Flaw::None);
+    let server = authority.cluster(major(), Flaw::None);
     for mode in [SslMode::Disable, SslMode::VerifyFull] {
         let polls = DropAtEachPoll::new("connecting")
             .at_least(4)
             .run(
                 async || (),
                 async |()| {
-                    let config = config(server.port())
+                    // The name is looked up, and may have an address where nobody listens.
+                    let config = Config::new()
+                        .host("localhost")
+                        .port(server.port())
+                        .password(PASSWORD)
+                        .dbname("kornak")
+                        .environment(Environment::empty())
                         .user("kornak_scram")
                         .sslmode(mode)
                         .sslrootcert(authority.root_file());
@@ -365,7 +367,7 @@ async fn r12_a_dropped_connect_leaves_no_backend() {
 #[tokio::test]
 async fn r25_large_values_pass_through_small_windows_over_tls() {
     let authority = Authority::new();
-    let server = authority.cluster(15, Flaw::None);
+    let server = authority.cluster(major(), Flaw::None);
     let upstream = Address::Tcp(([127, 0, 0, 1], server.port()).into());
     let proxy = Proxy::with_buffers(proxy::Listen::Tcp, upstream, Some(4096));
     let config = config(proxy.address().port())
@@ -383,7 +385,7 @@ async fn r25_large_values_pass_through_small_windows_over_tls() {
 #[tokio::test]
 async fn r38_a_tls_connection_that_is_cut_is_an_error() {
     let authority = Authority::new();
-    let server = authority.cluster(15, Flaw::None);
+    let server = authority.cluster(major(), Flaw::None);
     let upstream = Address::Tcp(([127, 0, 0, 1], server.port()).into());
     let proxy = Proxy::start(proxy::Listen::Tcp, upstream);
     let config = config(proxy.address().port()).sslmode(SslMode::Require);

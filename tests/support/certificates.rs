@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ED25519,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
+    PKCS_RSA_SHA384, PKCS_RSA_SHA512, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use xtask::process::Account;
 use xtask::server::{Private, Server};
@@ -33,7 +34,21 @@ pub enum Flaw {
     Expired,
     /// Its signature is by Ed25519, for which no channel binding is defined.
     Unbindable,
+    /// It has signed itself by RSA with SHA-256.
+    Rsa256,
+    /// As `Rsa256`, with SHA-384.
+    Rsa384,
+    /// As `Rsa256`, with SHA-512.
+    Rsa512,
+    /// It has signed itself by ECDSA with SHA-384.
+    Ecdsa384,
 }
+
+/// The serial number of the certificates of servers.
+const SERIAL: u64 = 77;
+
+/// A key of RSA, because those can't be made here. It opens nothing but the servers of tests.
+const RSA_KEY: &str = include_str!("rsa-2048.pem");
 
 impl Authority {
     /// A new one, which nobody knows.
@@ -60,10 +75,60 @@ impl Authority {
 
     /// Starts a cluster of this major with a certificate with this flaw.
     pub fn cluster(&self, major: u32, flaw: Flaw) -> Private {
+        self.cluster_with(major, flaw, &[])
+    }
+
+    /// As [`cluster`](Self::cluster), with more settings.
+    pub fn cluster_with(&self, major: u32, flaw: Flaw, more: &[&str]) -> Private {
         let settings = self.settings(flaw);
-        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let mut settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        settings.extend(more);
         Server::private_of(major, "tls", &settings)
             .unwrap_or_else(|error| panic!("a cluster of {major} with TLS: {error}"))
+    }
+
+    /// Makes a revocation list, empty or with the certificates of the servers on it, and returns
+    /// its file.
+    pub fn revocation_list(&self, revokes_servers: bool) -> PathBuf {
+        let revoked = RevokedCertParams {
+            serial_number: SerialNumber::from(SERIAL),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(2999, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: if revokes_servers {
+                vec![revoked]
+            } else {
+                Vec::new()
+            },
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("a list");
+        // A directory of its own, which can be given as one of lists.
+        let directory = self
+            .directory
+            .path()
+            .join(format!("lists-{revokes_servers}"));
+        fs::create_dir_all(&directory).expect("a directory");
+        let path = directory.join("list.crl");
+        fs::write(&path, list.pem().expect("PEM")).expect("a file");
+        path
+    }
+
+    /// Writes a file that a server of this authority can read, and returns its path.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
+        if let Some(account) = Account::for_servers().expect("an account") {
+            account.own(&path).expect("chown");
+        }
+        path
     }
 
     /// Makes a certificate for clients, and returns its file and that of its key.
@@ -96,24 +161,27 @@ impl Authority {
             parameters.not_before = date_time_ymd(2001, 1, 1);
             parameters.not_after = date_time_ymd(2002, 1, 1);
         }
+        parameters.serial_number = Some(SerialNumber::from(SERIAL));
+        let rsa = |algorithm| KeyPair::from_pem_and_sign_algo(RSA_KEY, algorithm);
         let key = match flaw {
             Flaw::Unbindable => KeyPair::generate_for(&PKCS_ED25519),
+            Flaw::Ecdsa384 => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384),
+            Flaw::Rsa256 => rsa(&PKCS_RSA_SHA256),
+            Flaw::Rsa384 => rsa(&PKCS_RSA_SHA384),
+            Flaw::Rsa512 => rsa(&PKCS_RSA_SHA512),
             _ => KeyPair::generate(),
         }
         .expect("a key");
         let certificate = match flaw {
             // The signature's algorithm is that of the signer's key.
-            Flaw::SelfSigned | Flaw::Unbindable => parameters.self_signed(&key),
-            _ => parameters.signed_by(&key, &self.issuer),
+            Flaw::None | Flaw::OtherHost | Flaw::Expired => {
+                parameters.signed_by(&key, &self.issuer)
+            }
+            _ => parameters.self_signed(&key),
         }
         .expect("a certificate");
         let file = |name: &str, text: String| {
-            let path = self.directory.path().join(format!("{flaw:?}.{name}"));
-            fs::write(&path, text).expect("a file");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
-            if let Some(account) = Account::for_servers().expect("an account") {
-                account.own(&path).expect("chown");
-            }
+            let path = self.file(&format!("{flaw:?}.{name}"), &text);
             path.display().to_string()
         };
         let root = self.root_file().display().to_string();
