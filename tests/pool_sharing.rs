@@ -39,7 +39,7 @@ impl Shared {
         let tested = Tested::over(proxy.address(), 8, |builder| {
             builder.after_connect(move |connection| {
                 let path = path.clone();
-                Box::pin(async move { connection.execute_script(&path).await })
+                Box::pin(async move { Ok(connection.execute_script(&path).await?) })
             })
         });
         Self {
@@ -237,7 +237,7 @@ fn two_paths(one: &str, other: &str) -> (Shared, Tested) {
         builder.after_connect(move |connection| {
             let number = count.fetch_add(1, Ordering::Relaxed) as usize;
             let path = format!("set search_path = {}", paths[number % 2]);
-            Box::pin(async move { connection.execute_script(&path).await })
+            Box::pin(async move { Ok(connection.execute_script(&path).await?) })
         })
     });
     (shared, tested)
