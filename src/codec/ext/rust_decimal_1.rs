@@ -18,20 +18,8 @@ fn to_numeric(decimal: &Decimal) -> Result<Numeric, NoCounterpart> {
 }
 
 fn from_numeric(numeric: Numeric) -> Result<Decimal, NoCounterpart> {
-    let outside = |value: &dyn std::fmt::Display| {
-        Err(NoCounterpart::new(format!(
-            "{value} is no rust_decimal::Decimal, which has at most {} digits behind the point \
-             and is at most {} without it",
-            Decimal::MAX_SCALE,
-            Decimal::MAX
-        )))
-    };
     let Some((is_negative, coefficient, scale)) = numeric.to_parts() else {
-        // What needs more than 128 bits is too long to be shown.
-        return match numeric.is_finite() {
-            true => outside(&"the number"),
-            false => outside(&numeric),
-        };
+        return Err(outside(&numeric));
     };
     let signed = i128::try_from(coefficient).map(|number| match is_negative {
         true => -number,
@@ -39,6 +27,22 @@ fn from_numeric(numeric: Numeric) -> Result<Decimal, NoCounterpart> {
     });
     match signed.map(|number| Decimal::try_from_i128_with_scale(number, scale)) {
         Ok(Ok(decimal)) => Ok(decimal),
-        _ => outside(&numeric),
+        _ => Err(outside(&numeric)),
     }
+}
+
+#[cold]
+fn outside(numeric: &Numeric) -> NoCounterpart {
+    // Few digits on the wire can stand for many zeros.
+    let is_short = numeric.weight().unsigned_abs() < 16 && numeric.scale() < 64;
+    let shown = match is_short {
+        true => numeric.to_string(),
+        false => "the number".to_owned(),
+    };
+    NoCounterpart::new(format!(
+        "{shown} is no rust_decimal::Decimal, which has at most {} digits behind the point and \
+         is at most {} without it",
+        Decimal::MAX_SCALE,
+        Decimal::MAX
+    ))
 }

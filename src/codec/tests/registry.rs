@@ -19,15 +19,20 @@ use crate::types::{Format, Kind, Type};
 pub(super) struct Decoder {
     /// The type as the impl has it, or the macro that makes the impl.
     name: &'static str,
+    /// The type itself.
+    pub(super) rust: String,
     pub(super) accepts: fn(&Type, Format) -> bool,
     /// Reads a value, shows it, and says whether it was one.
     pub(super) run: fn(&[u8], &Type, Format) -> bool,
+    /// Reads a value and no more, and says the same.
+    pub(super) decode: fn(&[u8], &Type, Format) -> bool,
 }
 
 macro_rules! decoder {
     ($name:literal, $ty:ty) => {
         Decoder {
             name: $name,
+            rust: rust_name::<$ty>(),
             accepts: accepts::<$ty>,
             run: |bytes, ty, format| {
                 let value = decode_value::<$ty>(Some(bytes), ty, format);
@@ -38,6 +43,7 @@ macro_rules! decoder {
                 }
                 value.is_ok()
             },
+            decode: |bytes, ty, format| decode_value::<$ty>(Some(bytes), ty, format).is_ok(),
         }
     };
 }

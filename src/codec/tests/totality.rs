@@ -43,7 +43,9 @@ fn s27_every_decoder_is_total() {
                     continue;
                 }
                 for input in &inputs {
-                    values += usize::from((decoder.run)(input, &ty, format));
+                    let is_value = (decoder.run)(input, &ty, format);
+                    assert_eq!((decoder.decode)(input, &ty, format), is_value);
+                    values += usize::from(is_value);
                 }
             }
         }
