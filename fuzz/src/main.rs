@@ -10,6 +10,13 @@ mod random;
 mod runner;
 mod targets;
 
+// What the list of the driver's decoders finds at the root of the driver.
+use kornak::{Json, codec, types};
+
+mod buffer {
+    pub(crate) use kornak::internals::buffer::WriteBuffer;
+}
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;

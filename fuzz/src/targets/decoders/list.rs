@@ -2,15 +2,18 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use kornak::codec::{self, decode_value};
+use kornak::codec::{BitString, Cidr, Inet, MacAddr8};
 use kornak::types::Kind;
-use kornak::{Date, Json, RawJson, Time, Timestamp, TimestampTz, Type, Uuid};
+use kornak::{
+    Date, Interval, Json, Numeric, RawJson, Time, TimeTz, Timestamp, TimestampTz, Type, Uuid,
+};
 
-use super::Decoder;
 use super::checks::{elements, owned, show, shown};
+use super::{Decoder, registry};
 
 /// A Rust type that borrows from the row.
 macro_rules! borrowed {
@@ -28,10 +31,31 @@ macro_rules! borrowed {
 
 /// All decoders.
 pub(super) fn decoders() -> &'static [Decoder] {
-    DECODERS
+    static ALL: OnceLock<Vec<Decoder>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let others = registry::decoders().into_iter();
+        let others = others.filter(|decoder| !decoder.rust.contains("BigDecimal"));
+        let plain = others.map(|decoder| Decoder {
+            accepts: decoder.accepts,
+            check: decoder.decode,
+        });
+        CHECKED.iter().copied().chain(plain).collect()
+    })
 }
 
-static DECODERS: &[Decoder] = &[
+/// A few bytes can stand for a number of 147,455 digits. It may take the memory that it needs,
+/// but then the limit of memory would have to have room for it always.
+const BIG_DECIMAL: Decoder = Decoder {
+    check: |bytes, ty, format| {
+        let is_short = |number: Numeric| number.weight() < 64 && number.scale() < 256;
+        decode_value(Some(bytes), ty, format).is_ok_and(is_short)
+            && (owned::<bigdecimal::BigDecimal>().check)(bytes, ty, format)
+    },
+    ..owned::<bigdecimal::BigDecimal>()
+};
+
+/// Those of which more is checked than that they end.
+static CHECKED: &[Decoder] = &[
     owned::<bool>(),
     owned::<i8>(),
     owned::<i16>(),
@@ -66,6 +90,43 @@ static DECODERS: &[Decoder] = &[
     owned::<chrono::NaiveDateTime>(),
     owned::<chrono::DateTime<chrono::Utc>>(),
     owned::<chrono::DateTime<chrono::FixedOffset>>(),
+    owned::<chrono::TimeDelta>(),
+    owned::<time::Date>(),
+    owned::<time::Time>(),
+    owned::<time::PrimitiveDateTime>(),
+    owned::<time::OffsetDateTime>(),
+    owned::<time::UtcDateTime>(),
+    owned::<time::Duration>(),
+    owned::<jiff::civil::Date>(),
+    owned::<jiff::civil::Time>(),
+    owned::<jiff::civil::DateTime>(),
+    owned::<jiff::Timestamp>(),
+    owned::<jiff::SignedDuration>(),
+    owned::<jiff::Span>(),
+    owned::<rust_decimal::Decimal>(),
+    BIG_DECIMAL,
+    owned::<ipnet::IpNet>(),
+    owned::<ipnetwork::IpNetwork>(),
+    owned::<cidr::IpCidr>(),
+    owned::<cidr::IpInet>(),
+    owned::<mac_address::MacAddress>(),
+    owned::<bit_vec::BitVec>(),
+    owned::<geo_types::Point>(),
+    owned::<geo_types::Line>(),
+    owned::<geo_types::Rect>(),
+    owned::<geo_types::LineString>(),
+    owned::<geo_types::Polygon>(),
+    owned::<smol_str::SmolStr>(),
+    owned::<compact_str::CompactString>(),
+    owned::<bytes::Bytes>(),
+    // The driver's own, beyond those that can be shown and parsed.
+    owned::<Numeric>(),
+    owned::<Interval>(),
+    owned::<TimeTz>(),
+    owned::<BitString>(),
+    owned::<Inet>(),
+    owned::<Cidr>(),
+    owned::<MacAddr8>(),
     // Containers.
     owned::<Option<Box<i32>>>(),
     elements::<bool>(),
