@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use xtask::server::Server;
+
 /// What libpq is asked.
 pub(crate) enum Request {
     /// `PQconninfoParse`.
@@ -53,18 +55,26 @@ pub(crate) fn ask(requests: &[Request]) -> Option<Answers> {
     None
 }
 
-/// The name that the loader knows, then the places where it may not look.
+/// The one that came with the server of the tests, the name that the loader knows, then the
+/// places where it may not look.
 fn candidates() -> Vec<PathBuf> {
-    if let Some(path) = std::env::var_os("KORNAK_LIBPQ") {
+    let named = std::env::var_os("KORNAK_LIBPQ").filter(|path| !path.is_empty());
+    if let Some(path) = named {
         return vec![path.into()];
     }
-    let mut candidates = vec![
+    let programs = Server::cluster_for_tests().bin_dir();
+    let beside = programs.join("../lib/libpq.so.5");
+    let mut candidates: Vec<_> = Some(beside)
+        .into_iter()
+        .filter(|path| path.exists())
+        .collect();
+    candidates.extend([
         PathBuf::from("libpq.so.5"),
         PathBuf::from("libpq.5.dylib"),
         PathBuf::from("/usr/lib64/libpq.so.5"),
         PathBuf::from("/usr/local/lib/libpq.so.5"),
         PathBuf::from("/opt/homebrew/opt/libpq/lib/libpq.5.dylib"),
-    ];
+    ]);
     let directories = std::fs::read_dir("/usr/lib").into_iter().flatten();
     let below = directories
         .flatten()

@@ -1,6 +1,7 @@
 //! Connection strings, environment and files compared with the libpq of this machine.
 //!
-//! Another libpq is compared with by `KORNAK_LIBPQ=/path/to/libpq.so.5 cargo test --test
+//! It is the one that came with the server of the tests, or else the system's. Another libpq is
+//! compared with by `KORNAK_LIBPQ=/path/to/libpq.so.5 cargo test --test
 //! config_libpq`.
 
 mod connect;
@@ -83,6 +84,23 @@ fn s32_connection_strings_agree_with_libpq() {
     );
     assert!(agreed >= 100_000, "only {agreed} strings were compared");
     assert!(accepted >= 25_000, "only {accepted} strings were accepted");
+}
+
+/// The table in the documentation has a row for each option that libpq knows
+/// (`PQconndefaults`), with its variable.
+#[test]
+fn the_documentation_tells_of_every_option_of_libpq() {
+    let documentation = include_str!("../../src/config/mod.rs");
+    let Some(libpq) = libpq::ask(&[Request::Parse(String::new())]) else {
+        return;
+    };
+    assert!(libpq.keywords.len() > 30, "{:?}", libpq.keywords);
+    for (keyword, variable) in &libpq.keywords {
+        let has_row = documentation.lines().any(|line| {
+            line.starts_with(&format!("//! | `{keyword}` |")) && line.contains(variable)
+        });
+        assert!(has_row, "libpq {}: {keyword} {variable}", libpq.version);
+    }
 }
 
 /// The difference of the table that explains a disagreement, if one does.

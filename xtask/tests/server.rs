@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::Duration;
 
-use xtask::process::{is_alive, wait_until};
+use xtask::process::{find_program, is_alive, wait_until};
 use xtask::server::{Role, Server, StopMode};
 
 /// A deadline for what should take a second, on a machine under load.
@@ -141,4 +142,38 @@ fn a_backend_can_be_stopped_alone() {
     assert!(rest.windows(5).any(|code| code == b"57P01"));
     assert!(wait_until(LIMIT, || server.backends().is_empty()));
     assert!(is_alive(server.postmaster()));
+}
+
+/// A machine without PostgreSQL, and without anything to install it by: one sentence says what to
+/// do.
+#[test]
+fn where_no_server_can_be_had_one_sentence_says_what_to_install() {
+    let folder = std::env::temp_dir().join(format!("kornak-bare-{}", std::process::id()));
+    let programs = folder.join("bin");
+    std::fs::create_dir_all(&programs).unwrap();
+    for name in ["sh", "cat", "flock"] {
+        let program = find_program(name).unwrap();
+        std::os::unix::fs::symlink(program, programs.join(name)).unwrap();
+    }
+    for command in [&["demo"][..], &["pg", "start"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(command)
+            .env("PATH", &programs)
+            .env("KORNAK_PG_BIN", "")
+            .env("KORNAK_PG_DIR", folder.join("pg"))
+            .env_remove("DATABASE_URL")
+            .env_remove("KORNAK_TEST_MAJOR")
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{command:?}");
+        assert!(
+            text.starts_with("error: install PostgreSQL") && text.lines().count() == 1,
+            "{command:?}: {text}"
+        );
+        for word in ["KORNAK_PG_BIN", "DATABASE_URL"] {
+            assert!(text.contains(word), "{command:?}: {text}");
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
