@@ -24,6 +24,7 @@ impl Connection {
     /// unsent BEGIN of the last one.
     pub(crate) fn forget_borrower(&mut self, default_timeout: Option<Duration>) {
         self.link.session.handlers = Handlers::default();
+        self.forget_locks();
         self.default_timeout = default_timeout.or(self.configured_timeout);
         if !self.queued.is_empty() {
             self.queued.clear();

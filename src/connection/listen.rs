@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ use crate::statement::quote_identifier;
 /// # }
 /// ```
 pub struct Listener {
-    connector: Connector,
+    dial: Dial,
     connection: Option<Connection>,
     /// What the connection has brought.
     inbox: Inbox,
@@ -49,6 +50,8 @@ pub struct Listener {
     heard: BTreeSet<String>,
     /// How many attempts to connect have failed in a row.
     failures: u32,
+    /// There was a connection once: the next one comes with a gap.
+    was_connected: bool,
     patience: Duration,
 }
 
@@ -61,7 +64,17 @@ pub enum ListenEvent {
     /// The connection was lost and is back, and the channels are listened to again.
     /// Notifications that were sent in between are lost.
     Gap,
+    /// So many notifications were dropped, because the queue of a
+    /// [`Subscription`](crate::pool::Subscription) was full.
+    Overflow {
+        /// How many.
+        missed: u64,
+    },
 }
+
+/// Makes the connections of a listener.
+pub(crate) type Dial =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Connection>> + Send>> + Send + Sync>;
 
 /// What has arrived and was not handed out yet.
 #[derive(Clone, Default)]
@@ -73,6 +86,9 @@ impl Inbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The longest name, in bytes (NAMEDATALEN in the server's `pg_config_manual.h`, less one).
+const LONGEST_NAME: usize = 63;
 
 /// How long a connection may be silent before it is asked whether it lives, where nothing
 /// else was said.
@@ -99,18 +115,55 @@ impl Listener {
     /// Dropping the future closes the socket.
     pub async fn connect(config: impl IntoConfig) -> Result<Self> {
         let config: Config = config.into_config()?;
-        let connector = Connector::new(&config);
-        let inbox = Inbox::default();
-        let connection = open(&connector, &inbox).await?;
-        Ok(Self {
-            connector,
-            connection: Some(connection),
-            inbox,
+        let connector = Arc::new(Connector::new(&config));
+        let mut listener = Self::over(Arc::new(move || {
+            let connector = Arc::clone(&connector);
+            Box::pin(async move { connector.connect(None).await })
+        }));
+        let connection = open(&listener.dial, &listener.inbox).await?;
+        listener.connection = Some(connection);
+        listener.was_connected = true;
+        Ok(listener)
+    }
+
+    /// A listener that has no connection yet.
+    pub(crate) fn over(dial: Dial) -> Self {
+        Self {
+            dial,
+            connection: None,
+            inbox: Inbox::default(),
             channels: BTreeSet::new(),
             heard: BTreeSet::new(),
             failures: 0,
+            was_connected: false,
             patience: PATIENCE,
-        })
+        }
+    }
+
+    /// Waits until there is a connection that listens to all channels.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
+        while !self.is_settled() {
+            if self.connection.is_none() {
+                self.reconnect().await?;
+            } else {
+                self.apply_to_connection().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a connection listens to all channels, as far as is known.
+    pub(crate) fn is_settled(&self) -> bool {
+        let is_open = self.connection.as_ref().is_some_and(|it| !it.is_closed());
+        is_open && self.heard == self.channels
     }
 
     /// How long the connection may be silent before it is asked whether it lives: a minute
@@ -123,7 +176,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// An empty name or one with NUL; the server's error. A connection that breaks meanwhile
+    /// A name that is empty, longer than 63 bytes or contains NUL; the server's error. A connection that breaks meanwhile
     /// is no error: the next one listens to the channel.
     ///
     /// # Cancel safety
@@ -131,7 +184,7 @@ impl Listener {
     /// Dropped, the channel will be listened to from the next call of
     /// [`next`](Self::next) on.
     pub async fn listen(&mut self, channel: &str) -> Result<()> {
-        quote_identifier(channel)?;
+        check_channel(channel)?;
         self.channels.insert(channel.to_owned());
         let applied = self.apply_to_connection().await;
         if applied.is_err() {
@@ -201,10 +254,12 @@ impl Listener {
         // Counted before the attempt, so that one that is dropped is no reason to hurry.
         self.failures = self.failures.saturating_add(1);
         let inbox = Inbox::default();
-        inbox.events().push_back(ListenEvent::Gap);
+        if self.was_connected {
+            inbox.events().push_back(ListenEvent::Gap);
+        }
         let mut heard = BTreeSet::new();
         let attempt = async {
-            let mut connection = open(&self.connector, &inbox).await?;
+            let mut connection = open(&self.dial, &inbox).await?;
             apply(&mut connection, &self.channels, &mut heard).await?;
             Ok(connection)
         };
@@ -214,6 +269,7 @@ impl Listener {
                 self.inbox = inbox;
                 self.heard = heard;
                 self.failures = 0;
+                self.was_connected = true;
                 Ok(())
             }
             Err(error) if is_passing(&error) => Ok(()),
@@ -258,8 +314,8 @@ impl Connection {
 }
 
 /// A connection whose notifications go into `inbox`.
-async fn open(connector: &Connector, inbox: &Inbox) -> Result<Connection> {
-    let mut connection = connector.connect(None).await?;
+async fn open(dial: &Dial, inbox: &Inbox) -> Result<Connection> {
+    let mut connection = dial().await?;
     connection.set_default_timeout(Some(ANSWER));
     let inbox = inbox.clone();
     connection.on_notification(move |notification| {
@@ -267,6 +323,19 @@ async fn open(connector: &Connector, inbox: &Inbox) -> Result<Connection> {
         inbox.events().push_back(event);
     });
     Ok(connection)
+}
+
+/// Refuses a name that no channel can have: the server would cut a long one off, and tell its
+/// notifications under what is left.
+pub(crate) fn check_channel(channel: &str) -> Result<()> {
+    quote_identifier(channel)?;
+    if channel.len() > LONGEST_NAME {
+        return Err(Error::usage(format!(
+            "the name of a channel has at most {LONGEST_NAME} bytes, this one has {}",
+            channel.len()
+        )));
+    }
+    Ok(())
 }
 
 /// Has the session listen to `channels`, of which it listens to `heard` already.
@@ -310,7 +379,11 @@ async fn wait(connection: &mut Connection, patience: Duration) -> Result<()> {
 /// Whether another attempt may go better by itself.
 fn is_passing(error: &Error) -> bool {
     match error.kind() {
-        ErrorKind::Authentication | ErrorKind::Config | ErrorKind::Tls | ErrorKind::Usage => false,
+        ErrorKind::Authentication
+        | ErrorKind::Config
+        | ErrorKind::Tls
+        | ErrorKind::Unsupported
+        | ErrorKind::Usage => false,
         // Classes 28 and 3D: the role or the database is refused.
         ErrorKind::Server | ErrorKind::Closed => {
             error.sqlstate().is_none_or(|state| {

@@ -1,6 +1,7 @@
 //! One connection, and everything that a user does on it.
 
 mod advice;
+mod advisory;
 mod cancel;
 mod catalog;
 mod connect;
@@ -37,8 +38,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use self::advisory::{AdvisoryLock, AdvisoryLockRequest, LockKey};
 pub use self::cancel::CancelToken;
 pub use self::copy::{CopyIn, CopyInRows, CopyOut, CopyOutRows, TableName};
+pub(crate) use self::listen::{Dial, check_channel};
 pub use self::listen::{ListenEvent, Listener};
 pub use self::many::{FromStream, Items, ManyRows, from_stream};
 pub use self::portal::Portal;
@@ -50,6 +53,7 @@ pub use self::transaction::{IsolationLevel, Transaction, TransactionBuilder};
 pub use self::verbs::{Query, Visited};
 pub use crate::wire::TransactionStatus;
 
+use self::advisory::Advisory;
 use self::cancel::Cancelling;
 use self::catalog::Catalog;
 pub(crate) use self::connect::{Connector, is_final};
@@ -107,6 +111,7 @@ pub struct Connection {
     interrupted: bool,
     cancelling: Option<Cancelling>,
     hygiene: Hygiene,
+    advisory: Advisory,
     /// A pooler stands before the server, which lends one for a transaction at a time.
     is_pooled: bool,
     /// The server has turned out to be one that the caller has no use for.
@@ -236,6 +241,7 @@ impl Connection {
             interrupted: false,
             cancelling: None,
             hygiene: Hygiene::default(),
+            advisory: Advisory::default(),
             is_pooled: config.pooler() == Pooler::Transaction,
             is_unfit: false,
             cancel_token,

@@ -33,7 +33,11 @@ impl Connection {
     /// failed transaction in which the server would refuse the statement.
     pub(super) async fn begin_operation(&mut self, sql: Option<&str>, limit: Limit) -> Result<()> {
         self.link.set_limit(limit);
-        if !self.link.is_quiet() || !self.undo.is_empty() || self.cancelling.is_some() {
+        if !self.link.is_quiet()
+            || !self.undo.is_empty()
+            || self.cancelling.is_some()
+            || self.owes_unlocks()
+        {
             self.link.start_clock();
             Box::pin(self.recover()).await?;
         }
@@ -72,6 +76,7 @@ impl Connection {
     pub(super) fn is_at_rest(&self) -> bool {
         self.link.is_quiet()
             && self.undo.is_empty()
+            && self.advisory.owes_nothing()
             && self.cancelling.is_none()
             && self.link.core.transaction_status() != TransactionStatus::Failed
     }
@@ -190,7 +195,10 @@ impl Connection {
                 self.undo.clear();
             }
             if self.undo.is_empty() {
-                return Ok(());
+                if !self.owes_unlocks() {
+                    return Ok(());
+                }
+                self.undo = self.take_unlocks();
             }
             start_undo(&mut self.link, &self.undo)?;
             self.undo.clear();
@@ -201,7 +209,7 @@ impl Connection {
     /// A guard is dropped: what undoes it is sent at once where nothing else is under way,
     /// and else by whoever uses the connection next. What undoes everything takes the place
     /// of what undoes parts of it.
-    pub(super) fn undo(&mut self, statements: Vec<Cow<'static, str>>, undoes_everything: bool) {
+    pub(super) fn undo(&mut self, mut statements: Vec<Cow<'static, str>>, undoes_everything: bool) {
         if self.link.is_closed() {
             return;
         }
@@ -209,6 +217,10 @@ impl Connection {
             // A BEGIN that failed, or a transaction that a statement has ended.
             if self.link.core.transaction_status() == TransactionStatus::Idle {
                 return;
+            }
+            if undoes_everything {
+                // What a failed transaction did not take.
+                statements.append(&mut self.take_unlocks());
             }
             if start_undo(&mut self.link, &statements).is_ok() {
                 self.link.core.discard_all();

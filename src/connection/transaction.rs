@@ -230,6 +230,7 @@ impl Transaction<'_> {
                 let result = connection.execute_unprepared(&["commit"]).await;
                 let is_idle = connection.link.is_quiet();
                 self.is_over = is_idle || connection.is_closed();
+                connection.send_unlocks();
                 match result {
                     Ok(reply) if reply.command == Command::Rollback => Err(rolled_back()),
                     Ok(_) => Ok(()),
@@ -268,6 +269,7 @@ impl Transaction<'_> {
             self.connection.start_unprepared(&statements)?;
             self.is_over = true;
             self.connection.finish_unprepared().await?;
+            self.connection.send_unlocks();
         }
         self.is_over = true;
         Ok(())

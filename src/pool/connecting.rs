@@ -186,6 +186,20 @@ async fn connect(shared: &Shared) -> Result<Member, Failed> {
     Ok(Member::new(connection, generation, expires, now))
 }
 
+/// Makes a connection that is none of the pool's members: to listen on.
+pub(super) async fn dial(shared: &Shared) -> Result<Connection> {
+    let timeout = shared.options.connect_timeout;
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    log_in(shared, deadline).await.map_err(|failed| {
+        if failed.is_permanent || failed.error.kind() != ErrorKind::Authentication {
+            return failed.error;
+        }
+        // Whoever listens tries again, as the pool does.
+        let message = "no connection to listen on could be made";
+        Error::new(ErrorKind::Closed, message).with_source(failed.error)
+    })
+}
+
 async fn log_in(shared: &Shared, deadline: Option<Instant>) -> Result<Connection, Failed> {
     let Some(credentials) = &shared.credentials else {
         let connecting = async {
@@ -256,7 +270,10 @@ fn connect_failed(shared: &Arc<Shared>, failed: Failed) -> bool {
 }
 
 /// What `future` comes to, or `None` if `stop` comes to its end before.
-async fn unless<F: Future>(future: F, stop: impl Future<Output = ()>) -> Option<F::Output> {
+pub(super) async fn unless<F: Future>(
+    future: F,
+    stop: impl Future<Output = ()>,
+) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut stop = pin!(stop);
     poll_fn(|cx| {

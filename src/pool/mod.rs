@@ -8,6 +8,7 @@ mod bulk;
 mod connecting;
 mod credential;
 mod guard;
+mod hub;
 mod options;
 mod query;
 mod retry;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 
 pub use self::credential::Credential;
 pub use self::guard::PoolConnection;
+pub use self::hub::{DEFAULT_CAPACITY, Subscription};
 pub use self::options::{
     DEFAULT_ACQUIRE_TIMEOUT, DEFAULT_CONNECT_TIMEOUT, DEFAULT_FIRST_CONNECT_PAUSE,
     DEFAULT_IDLE_TIMEOUT, DEFAULT_LONGEST_CONNECT_PAUSE, DEFAULT_MAX_LIFETIME, DEFAULT_MAX_SIZE,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::connecting::{Connecting, Failures, PAUSE_JITTER, with_jitter};
 use super::credential::Credentials;
+use super::hub::Hub;
 use super::options::{BoxError, Options};
 use super::slots::{Acquired, Counts, Effects, Grant, Slots};
 use crate::config::Config;
@@ -26,12 +27,14 @@ pub(super) struct Shared {
     pub(super) connector: Connector,
     pub(super) credentials: Option<Credentials>,
     /// The runtime on which the pool was built: what outlives a call runs there.
-    runtime: Handle,
+    pub(super) runtime: Handle,
     /// Connections of an older generation are closed instead of being handed out.
     generation: AtomicU64,
     failures: Mutex<Failures>,
     /// Told when a place becomes free, when a connection is made, and when the pool is closed.
     changed: Notify,
+    /// Hears notifications for all who subscribe to them.
+    pub(super) hub: Hub,
 }
 
 /// A connection of the pool.
@@ -70,6 +73,7 @@ impl Shared {
             generation: AtomicU64::new(0),
             failures: Mutex::default(),
             changed: Notify::new(),
+            hub: Hub::default(),
         })
     }
 
