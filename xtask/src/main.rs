@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask help` lists them.
 
 mod audit;
+mod bank;
 mod bench;
 mod bite;
 mod codegen;
@@ -28,6 +29,9 @@ cargo xtask <command>
                          a Unix socket and a free port on 127.0.0.1
   fuzz [target|all] [--seconds N | --executions N] [--seed N]
                          the fuzzers; 60 seconds over all targets by default
+  bank [--faults N] [--version 15|18]
+                         clients transfer money while the network, the backends and the server
+                         fail so often, and the books are compared with what they were told
   bite [--only ID] [--ci]
                          shows that the tests fail when tests/mutants/<id>.patch breaks the
                          driver
@@ -62,6 +66,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
     };
     match command {
         "audit" => audit::run(rest),
+        "bank" => bank::run(rest),
         "bench" => bench::run(rest),
         "bite" => bite::run(rest),
         "codegen" => codegen::run(rest),
