@@ -6,6 +6,8 @@
     reason = "every test binary compiles this module and uses a part of it"
 )]
 
+pub mod crowd;
+
 use std::time::Duration;
 
 use kornak::pool::PoolBuilder;
