@@ -65,7 +65,7 @@ impl CancelToken {
     /// Dropping the future may or may not cancel.
     pub async fn cancel(&self) -> Result<()> {
         let Some(key) = &self.inner.key else {
-            return Err(Error::usage("the server gave no key to cancel with"));
+            return Err(no_key());
         };
         let request = self.request(key);
         let result = match self.inner.limit {
@@ -108,7 +108,13 @@ impl CancelToken {
 
     pub(super) fn start(&self) -> Cancelling {
         let token = self.clone();
-        Cancelling(Some(Box::pin(async move { token.cancel().await })))
+        // Whoever waits for it has a budget of its own.
+        Cancelling(Some(Box::pin(async move {
+            match &token.inner.key {
+                Some(key) => token.request(key).await,
+                None => Err(no_key()),
+            }
+        })))
     }
 }
 
@@ -131,6 +137,10 @@ const ANSWER_CAPACITY: usize = 1024;
 
 /// How often more of an answer to a cancel request is read: room for a pooler's words.
 const MAX_ANSWERS: usize = 16;
+
+fn no_key() -> Error {
+    Error::usage("the server gave no key to cancel with")
+}
 
 /// Writes all that is pending.
 pub(super) async fn write_all(stream: &mut Stream, out: &mut WriteBuffer) -> io::Result<()> {

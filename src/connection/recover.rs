@@ -142,7 +142,11 @@ impl Connection {
         let mut is_drained = false;
         let both = poll_fn(|cx| {
             let is_sent = match Pin::new(&mut *cancel).poll(cx) {
-                Poll::Ready(result) => result.map(|()| true)?,
+                // Of a kind that is never taken for a timeout of the operation, after which the
+                // next one would go on as if the request had come to its end.
+                Poll::Ready(result) => result.map(|()| true).map_err(|error| {
+                    Error::new(ErrorKind::Closed, "the cancel request failed").with_source(error)
+                })?,
                 Poll::Pending => false,
             };
             if !is_drained {
