@@ -108,6 +108,10 @@ pub fn type_hint(ty: &Type) -> &'static str {
         oid::PG_LSN => "kornak::codec::Lsn",
         oid::TID => "kornak::codec::Tid",
         oid::XID8 => "u64",
+        oid::XID => "kornak::codec::Xid",
+        oid::CID => "kornak::codec::Cid",
+        oid::INT2VECTOR => "kornak::codec::Int2Vector",
+        oid::OIDVECTOR => "kornak::codec::OidVector",
         oid::PG_SNAPSHOT | oid::TXID_SNAPSHOT => "kornak::codec::Snapshot",
         oid::VOID => "()",
         oid::JSON | oid::JSONB => {

@@ -11,6 +11,7 @@ mod array;
 mod bits;
 mod boolean;
 mod bytea;
+mod catalogue;
 mod check;
 mod composite;
 mod cube;
@@ -47,6 +48,7 @@ use crate::types::{Format, Type};
 
 pub use self::array::{ArrayElements, ArrayWriter, MAX_DIMENSIONS};
 pub use self::bits::{BitString, ParseBitStringError};
+pub use self::catalogue::{Cid, Int2Vector, OidVector, Xid};
 pub use self::check::{
     missing_binary_form, out_of_range, rust_name, type_hint, wrong_decode_type, wrong_encode_type,
 };

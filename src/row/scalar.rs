@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::from_row::Scalar;
 use crate::codec::{
-    BitString, Cidr, Circle, Cube, Date, HalfVector, Hstore, Inet, Interval, Line, LineSegment,
-    Lsn, MacAddr, MacAddr8, Money, Multirange, Numeric, Path, Point, Polygon, Range, RawJson,
-    Rectangle, Snapshot, SparseVector, Tid, Time, TimeTz, Timestamp, TimestampTz, TsQuery,
-    TsVector, Uuid, Vector,
+    BitString, Cid, Cidr, Circle, Cube, Date, HalfVector, Hstore, Inet, Int2Vector, Interval, Line,
+    LineSegment, Lsn, MacAddr, MacAddr8, Money, Multirange, Numeric, OidVector, Path, Point,
+    Polygon, Range, RawJson, Rectangle, Snapshot, SparseVector, Tid, Time, TimeTz, Timestamp,
+    TimestampTz, TsQuery, TsVector, Uuid, Vector, Xid,
 };
 
 macro_rules! scalars {
@@ -24,7 +24,7 @@ scalars! {
     std::time::SystemTime, Date, Time, Timestamp, TimestampTz,
     TimeTz, Interval, Uuid, BitString,
     Inet, Cidr, MacAddr, MacAddr8, std::net::IpAddr, std::net::Ipv4Addr, std::net::Ipv6Addr,
-    Lsn, Tid, Snapshot,
+    Lsn, Tid, Snapshot, Xid, Cid, Int2Vector, OidVector,
     Point, Line, LineSegment, Rectangle, Path, Polygon, Circle,
     TsVector, TsQuery,
     Hstore, Cube, Vector, HalfVector, SparseVector,

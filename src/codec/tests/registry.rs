@@ -121,6 +121,10 @@ registry! {
         Range<TimestampTz>, Range<Option<i32>>, Range<&str>, Vec<Range<i32>>;
     "Multirange<T>": Multirange<i32>, Multirange<i64>, Multirange<Numeric>, Multirange<Date>,
         Multirange<Timestamp>, Multirange<TimestampTz>, Multirange<&str>;
+    "Xid": Xid;
+    "Cid": Cid;
+    "Int2Vector": Int2Vector;
+    "OidVector": OidVector;
     "Hstore": Hstore;
     "Cube": Cube;
     "Vector": Vector;
