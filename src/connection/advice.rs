@@ -28,6 +28,9 @@ fn note(error: &Error, config: &ResolvedConfig) -> Option<&'static str> {
             "there is no such socket: is the server running on this machine, is this its port, \
              and do its unix_socket_directories include this one?",
         ),
+        (ErrorKind::Io, io::ErrorKind::WouldBlock) => {
+            Some("as many wait to be let in as the server lets wait: is it stopped or overloaded?")
+        }
         _ => None,
     }
 }

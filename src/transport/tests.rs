@@ -223,6 +223,34 @@ mod unix {
         std::fs::remove_file(path).unwrap();
     }
 
+    /// A TCP connection to a server that is slow to accept waits by itself.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_socket_with_many_who_wait_is_waited_for() {
+        use socket2::{Domain, SockAddr, Socket, Type};
+
+        let path = socket_path("full");
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        let mut waiting = Vec::new();
+        let refused = loop {
+            match tokio::net::UnixStream::connect(&path).await {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock);
+        let mut connecting = pin!(connect(&path, None));
+        let first = poll_fn(|cx| Poll::Ready(connecting.as_mut().poll(cx).is_pending()));
+        assert!(first.await, "it waits for its turn");
+        for _ in 0..waiting.len() {
+            listener.accept().unwrap();
+        }
+        connecting.await.unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn abstract_sockets_are_connected_by_name() {

@@ -1,9 +1,10 @@
 //! Connections over Unix sockets.
 
 use std::ffi::OsString;
-use std::fs;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
 
 use tokio::net::UnixStream;
 
@@ -30,7 +31,7 @@ pub struct UnixOptions {
 ///
 /// The connection is given up when the future is dropped.
 pub async fn connect_unix(path: &Path, options: &UnixOptions) -> Result<Stream> {
-    let stream = UnixStream::connect(address(path))
+    let stream = connect_or_wait(&address(path))
         .await
         // Whoever connects says where to.
         .map_err(|error| connect_error("", error))?;
@@ -42,6 +43,30 @@ pub async fn connect_unix(path: &Path, options: &UnixOptions) -> Result<Stream> 
     }
     Ok(stream.into())
 }
+
+/// Where as many wait as the server lets wait, the system says so at once (EAGAIN, unix(7)),
+/// instead of waiting as it does over TCP: then it is tried again for a while.
+async fn connect_or_wait(address: &Path) -> io::Result<UnixStream> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..RETRIES {
+        match UnixStream::connect(address).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+    UnixStream::connect(address).await
+}
+
+/// How often a socket is tried again at which too many wait: for some eight seconds.
+const RETRIES: u32 = 128;
+
+/// The first pause in between. Each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+
+/// The longest pause in between.
+const LAST_PAUSE: Duration = Duration::from_millis(64);
 
 /// The address of the socket: in the abstract namespace names begin with a NUL.
 fn address(path: &Path) -> PathBuf {
