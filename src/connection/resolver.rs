@@ -9,7 +9,8 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 ///
 /// The system call blocks, so tokio makes it in a thread of its own. A future that is dropped
 /// doesn't end that call, but it no longer waits for it either: a name server that is silent
-/// costs a thread for a while and no deadline.
+/// costs a thread for a while and no deadline. Only a runtime that is dropped meanwhile waits
+/// for its threads.
 #[derive(Default)]
 pub(super) struct Resolver {
     #[cfg(test)]

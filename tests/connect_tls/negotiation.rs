@@ -129,6 +129,66 @@ async fn s19_other_answers_lead_to_nothing_weaker() {
     }
 }
 
+/// The weak modes go on without TLS where the server has none, and where an answer is no
+/// PostgreSQL's they don't.
+#[tokio::test]
+async fn s19_other_answers_to_the_weak_modes() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Answer {
+        Unwilling,
+        Garbage,
+        End,
+        Reset,
+    }
+
+    for answer in [
+        Answer::Unwilling,
+        Answer::Garbage,
+        Answer::End,
+        Answer::Reset,
+    ] {
+        for (mode, expected) in [
+            (SslMode::Disable, None),
+            (SslMode::Allow, None),
+            (
+                SslMode::Prefer,
+                match answer {
+                    Answer::Unwilling => None,
+                    Answer::Garbage => Some(ErrorKind::Protocol),
+                    Answer::End | Answer::Reset => Some(ErrorKind::Io),
+                },
+            ),
+        ] {
+            let server = ScriptedServer::serve(Listen::Tcp, async move |mut session: Session| {
+                let mut message = session.receive().await?;
+                if message.name() == "SSLRequest" {
+                    match answer {
+                        Answer::Unwilling => session.send_bytes(b"N").await?,
+                        Answer::Garbage => return session.send_bytes(b"SSH-2.0-x").await,
+                        Answer::End => return session.close().await,
+                        Answer::Reset => {
+                            session.reset();
+                            return Ok(());
+                        }
+                    }
+                    message = session.receive().await?;
+                }
+                if message.name() != "StartupMessage" {
+                    return Err(ScriptError(format!("{message} is out of place")));
+                }
+                session.say("AuthenticationOk").await?;
+                session.welcome().await
+            });
+            let result = connect(config_of(&server).sslmode(mode)).await;
+            let kind = result.as_ref().err().map(kornak::Error::kind);
+            assert_eq!(kind, expected, "{answer:?} {mode}: {result:?}");
+            assert_eq!(server.connections(), 1, "{answer:?} {mode}");
+            let asked = server.transcript().contains("SSLRequest");
+            assert_eq!(asked, mode == SslMode::Prefer, "{answer:?} {mode}");
+        }
+    }
+}
+
 /// `prefer` goes on without TLS after a failed handshake, and `allow` with it after a refusal
 /// for want of an entry in pg_hba.conf; a wrong password stays wrong.
 #[tokio::test]

@@ -106,8 +106,12 @@ impl Config {
 impl Config {
     /// Sets how long connecting may take in all: every host and address, TLS and
     /// authentication together. With several hosts or addresses each has an equal share of
-    /// what is left, so that a dead one leaves time for the next. The default, and zero, is
-    /// no limit. In text it is whole seconds. `PGCONNECT_TIMEOUT` sets it too.
+    /// what is left, so that a dead one leaves time for the next. A request to cancel has as
+    /// long again. The default, and zero, is no limit. In text it is whole seconds, or has a
+    /// unit (`1500ms`). `PGCONNECT_TIMEOUT` sets it too.
+    ///
+    /// A name server that is silent is waited for no longer either; but the system goes on
+    /// asking it, in a thread that a runtime waits for when it is dropped.
     ///
     /// ```
     /// use std::time::Duration;
