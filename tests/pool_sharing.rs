@@ -174,6 +174,32 @@ async fn a_fresh_connection_runs_a_known_statement_in_one_round_trip() {
 }
 
 #[tokio::test]
+async fn a_fresh_connection_streams_a_known_statement_in_one_round_trip() {
+    let shared = Shared::new(TYPES);
+    let sql = "select a, $1::mood from generate_series(1, 1000) a where a <> $2::numeric";
+    let mut all = Vec::new();
+    for number in 0..3 {
+        let (mut connection, link) = shared.fresh().await;
+        let before = lines(&link);
+        let params = (Mood::Gay, Numeric::from(1));
+        let mut rows = connection.fetch::<(i32, Mood)>(sql, params).await.unwrap();
+        for expected in 2..=1000 {
+            assert_eq!(rows.next().await.unwrap(), Some((expected, Mood::Gay)));
+        }
+        assert_eq!(rows.next().await.unwrap(), None);
+        drop(rows);
+        let sent = flights(&link, before);
+        if number == 0 {
+            assert_eq!(sent.len(), 3, "{sent:?}");
+        } else {
+            assert_eq!(sent, [COLD], "{number}");
+        }
+        check_token(&mut connection).await;
+        all.push(connection);
+    }
+}
+
+#[tokio::test]
 async fn what_a_transaction_learns_is_shared_when_it_is_committed() {
     let shared = Shared::new(TYPES);
     let sql = "select count(*) from t where m = $1 and n = $2";
@@ -303,17 +329,29 @@ async fn r42_a_description_of_another_search_path_never_decodes_wrongly() {
                     .unwrap();
                 // Text fits each type.
                 let expected = lone.fetch_all::<Row>(sql, ("7",)).await.unwrap();
-                let found = connection.fetch_all::<Row>(sql, (Numeric::from(7),)).await;
-                let what = format!("{first} / {second}, connection {number}");
-                match found {
-                    Ok(found) => {
-                        let expected: Vec<_> = expected.iter().map(shown).collect();
-                        let found: Vec<_> = found.iter().map(shown).collect();
-                        assert_eq!(found, expected, "{what}");
+                let expected: Vec<_> = expected.iter().map(shown).collect();
+                let value = || (Numeric::from(7),);
+                let read = connection.fetch_all::<Row>(sql, value()).await;
+                let streamed = async {
+                    let other = "select * from t where $1 = x";
+                    let mut rows = connection.fetch::<Row>(other, value()).await?;
+                    let mut all = Vec::new();
+                    while let Some(row) = rows.next().await? {
+                        all.push(row);
                     }
-                    Err(found) => {
-                        assert_eq!(found.kind(), ErrorKind::Encode, "{what}: {found}");
-                        assert!(what.contains("int8"), "{what}: {found}");
+                    Ok(all)
+                };
+                for found in [read, streamed.await] {
+                    let what = format!("{first} / {second}, connection {number}");
+                    match found {
+                        Ok(found) => {
+                            let found: Vec<_> = found.iter().map(shown).collect();
+                            assert_eq!(found, expected, "{what}");
+                        }
+                        Err(found) => {
+                            assert_eq!(found.kind(), ErrorKind::Encode, "{what}: {found}");
+                            assert!(what.contains("int8"), "{what}: {found}");
+                        }
                     }
                 }
                 check_token(&mut connection).await;

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::Connection;
+use super::catalog::KnownTypes;
 use super::link::Until;
 use super::sinks::{ColdSink, Collector, Command, Ignore, Learnt, Reply, WarmSink};
 use super::timer::Limit;
@@ -29,6 +30,15 @@ pub(super) enum End {
     Open,
     /// It stays open for the data of a COPY.
     Copy,
+}
+
+/// A statement that is described and executed in one flight.
+pub(super) struct Cold {
+    pub(super) name: String,
+    declared: Vec<DeclaredType>,
+    /// The types that were known when it was sent.
+    pub(super) types: KnownTypes,
+    is_pristine: bool,
 }
 
 /// What became of a statement, and how it was prepared, if it was.
@@ -244,57 +254,21 @@ impl Connection {
         collector: &mut C,
         known: Option<&Description>,
     ) -> Result<Executed> {
-        let declared = declared(params);
-        let known_types = self.known_types();
-        let (oids, types) = match known {
-            Some(known) => known.parameters_to_declare(&declared),
-            None => parameters_to_declare(&declared, |oid| known_types.ty(oid)),
-        };
         let in_transaction = self.is_in_transaction();
-        let is_pristine = self.hygiene.is_pristine();
-        let name = self.statement_name(sql);
-        let formats = parameter_formats(&declared, &types);
-        let binary = [Format::Binary.to_wire()];
-        let template = BindTemplate::new(
-            &name,
-            formats.iter().copied(),
-            declared.len(),
-            binary.iter().copied(),
-        )?;
-        self.start_unit(|unit| {
-            unit.prepare(0, &name, sql, &oids)?;
-            unit.execute(0, &template, |out| params.encode(&types, out))
-        })?;
-        self.statements.begin_parse(&name);
-        self.hygiene.note(is_plain(sql));
-        let mut sink = ColdSink::new(collector, &known_types);
+        let cold = self.start_cold(sql, params, known)?;
+        let mut sink = ColdSink::new(collector, &cold.types);
         let progress = self.exchange(&mut sink).await?;
         let (reply, learnt) = sink.into_parts();
         let reply = self.end_exchange(progress, reply)?;
         let refused = known.is_some() && reply.was_refused();
         let Some(learnt) = learnt.filter(|_| !refused) else {
-            self.settle(&name, &reply);
+            self.settle(&cold.name, &reply);
             return Ok(Executed {
                 prepared: None,
                 reply,
             });
         };
-        check_count(declared.len(), learnt.parameters.len())?;
-        let Learnt {
-            parameters,
-            columns,
-            held,
-        } = learnt;
-        let prepared = self
-            .keep(
-                sql,
-                &declared,
-                &name,
-                parameters,
-                columns.unwrap_or_default(),
-                is_pristine,
-            )
-            .await?;
+        let (prepared, held) = self.keep_cold(sql, &cold, learnt).await?;
         let columns = prepared.description().columns();
         let has_text = columns.iter().any(|column| column.format() == Format::Text);
         if reply.lacks_binary_form() && has_text && !in_transaction {
@@ -315,6 +289,66 @@ impl Connection {
             prepared: Some(prepared),
             reply,
         })
+    }
+
+    /// Appends Parse, Describe, Bind, Execute and Sync.
+    pub(super) fn start_cold<P: Params>(
+        &mut self,
+        sql: &str,
+        params: &P,
+        known: Option<&Description>,
+    ) -> Result<Cold> {
+        let declared = declared(params);
+        let known_types = self.known_types();
+        let (oids, types) = match known {
+            Some(known) => known.parameters_to_declare(&declared),
+            None => parameters_to_declare(&declared, |oid| known_types.ty(oid)),
+        };
+        let is_pristine = self.hygiene.is_pristine();
+        let name = self.statement_name(sql);
+        let formats = parameter_formats(&declared, &types);
+        let binary = [Format::Binary.to_wire()];
+        let template = BindTemplate::new(
+            &name,
+            formats.iter().copied(),
+            declared.len(),
+            binary.iter().copied(),
+        )?;
+        self.start_unit(|unit| {
+            unit.prepare(0, &name, sql, &oids)?;
+            unit.execute(0, &template, |out| params.encode(&types, out))
+        })?;
+        self.statements.begin_parse(&name);
+        self.hygiene.note(is_plain(sql));
+        Ok(Cold {
+            name,
+            declared,
+            types: known_types,
+            is_pristine,
+        })
+    }
+
+    /// Keeps what a cold execution has learnt; with it the rows that were held back until
+    /// their types are known.
+    pub(super) async fn keep_cold(
+        &mut self,
+        sql: &str,
+        cold: &Cold,
+        learnt: Learnt,
+    ) -> Result<(Arc<Prepared>, Option<Vec<u8>>)> {
+        check_count(cold.declared.len(), learnt.parameters.len())?;
+        let columns = learnt.columns.unwrap_or_default();
+        let prepared = self
+            .keep(
+                sql,
+                &cold.declared,
+                &cold.name,
+                learnt.parameters,
+                columns,
+                cold.is_pristine,
+            )
+            .await?;
+        Ok((prepared, learnt.held))
     }
 
     /// Parse, Describe, Sync: prepares a statement and learns what it takes and returns.
@@ -594,7 +628,7 @@ impl Connection {
     }
 
     /// Notes what became of a Parse that was refused.
-    fn settle(&mut self, name: &str, reply: &Reply) {
+    pub(super) fn settle(&mut self, name: &str, reply: &Reply) {
         if !reply.parsed && reply.error.is_some() {
             self.statements.settle(name);
         }
@@ -654,7 +688,7 @@ impl Reply {
 
     /// Whether a type without a send function kept the server from answering in binary
     /// (`getTypeBinaryOutputInfo` in `lsyscache.c`; `array_send` for elements).
-    fn lacks_binary_form(&self) -> bool {
+    pub(super) fn lacks_binary_form(&self) -> bool {
         self.error.as_deref().is_some_and(|(part, error)| {
             matches!(part, Part::Statement(_))
                 && error.sqlstate() == SqlState::UNDEFINED_FUNCTION

@@ -57,13 +57,13 @@ impl Connection {
         {
             Ok(executed) => executed,
             Err(error) if error.kind() == ErrorKind::Encode => {
-                self.catalog.knowledge().forget(sql, params);
+                self.forget_shared(sql, params);
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
         if executed.reply.was_refused() {
-            self.catalog.knowledge().forget(sql, params);
+            self.forget_shared(sql, params);
             if !in_transaction {
                 return Ok(None);
             }
@@ -74,7 +74,11 @@ impl Connection {
     /// What another connection knows of a statement that this one has not prepared, if it can
     /// be relied on: all its types are known here, it goes in binary, and no statement has
     /// changed what it may mean in this session.
-    fn shared_description<P: Params>(&mut self, sql: &str, params: &P) -> Option<Description> {
+    pub(super) fn shared_description<P: Params>(
+        &mut self,
+        sql: &str,
+        params: &P,
+    ) -> Option<Description> {
         if !self.may_share() || !self.hygiene.is_pristine() {
             return None;
         }
@@ -86,6 +90,19 @@ impl Connection {
         let in_binary = |column: &crate::row::Column| column.format() == Format::Binary;
         (known.is_of(self.catalog.epoch()) && known.columns().iter().all(in_binary))
             .then_some(known)
+    }
+
+    /// What another connection knows of a statement doesn't fit.
+    pub(super) fn forget_shared<P: Params>(&mut self, sql: &str, params: &P) {
+        self.catalog.knowledge().forget(sql, params);
+    }
+
+    /// Rows could not be read as it says: its types may be others by now.
+    pub(super) fn misread_shared<P: Params>(&mut self, sql: &str, params: &P, known: &Description) {
+        self.forget_shared(sql, params);
+        if known.epoch() != 0 {
+            self.catalog.doubt();
+        }
     }
 
     /// Tells the others what a statement takes and returns; of one that was described in a

@@ -49,6 +49,7 @@ pub(crate) struct ColdSink<'a, C> {
     warm: WarmSink<'a, C>,
     types: &'a KnownTypes,
     learnt: Learnt,
+    may_hold: bool,
 }
 
 /// What the server answered to one statement.
@@ -111,7 +112,19 @@ impl<'a, C> ColdSink<'a, C> {
             warm: WarmSink::new(collector),
             types,
             learnt: Learnt::default(),
+            may_hold: true,
         }
+    }
+
+    /// Has rows with types that aren't known refused, instead of held back until they are.
+    pub(crate) fn without_holding(mut self) -> Self {
+        self.may_hold = false;
+        self
+    }
+
+    /// Whether the server has bound the statement's parameters.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.warm.reply.bound
     }
 
     /// What the server answered, and what it said of the statement, if it said all.
@@ -181,7 +194,11 @@ impl<C: Collector> Sink for ColdSink<'_, C> {
             .iter()
             .any(|column| !self.types.knows(column.ty().oid()))
         {
-            self.learnt.held = Some(Vec::new());
+            if self.may_hold {
+                self.learnt.held = Some(Vec::new());
+            } else {
+                self.warm.reply.change();
+            }
         } else if let Err(error) = self.warm.collector.begin(&columns, &mut Plans::default()) {
             self.warm.reply.failure = Some(error);
         }
@@ -248,14 +265,20 @@ impl Reply {
             .map(|column| (column.ty().oid(), column.name().into()));
         let is_same = found.eq(known);
         if !is_same {
-            self.changed = true;
-            self.failure = Some(Error::new(
-                ErrorKind::Decode,
-                "the result of the statement has changed since it was described, by another \
-                 session's command or because the pooler chose another server; nothing of it \
-                 was read, and it is described anew the next time",
-            ));
+            self.change();
         }
+    }
+
+    /// The result is another than the one that was described.
+    #[cold]
+    fn change(&mut self) {
+        self.changed = true;
+        self.failure = Some(Error::new(
+            ErrorKind::Decode,
+            "the result of the statement has changed since it was described, by another \
+             session's command or because the pooler chose another server; nothing of it \
+             was read, and it is described anew the next time",
+        ));
     }
 
     pub(crate) fn fail(&mut self, part: Part, error: ServerError) {

@@ -11,9 +11,9 @@ use futures_core::Stream;
 
 use super::Connection;
 use super::link::Until;
-use super::sinks::{Batch, Reply, WarmSink};
+use super::sinks::{Batch, ColdSink, Reply, WarmSink};
 use super::timer::Limit;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::params::Params;
 use crate::protocol::Progress;
 use crate::row::{Columns, FromRow};
@@ -178,6 +178,9 @@ async fn begin<T: for<'r> FromRow<'r>, P: Params>(
     limit: Limit,
 ) -> Result<(Columns, Reply, bool)> {
     connection.begin_operation(Some(sql), limit).await?;
+    if let Some(begun) = begin_shared(connection, sql, params, batch).await? {
+        return Ok(begun);
+    }
     let mut retried = false;
     loop {
         let in_transaction = connection.is_in_transaction();
@@ -202,6 +205,55 @@ async fn begin<T: for<'r> FromRow<'r>, P: Params>(
         let columns = prepared.description().columns().clone();
         return Ok((columns, reply, progress == Progress::Idle));
     }
+}
+
+/// [`begin`] for a statement that is new to this connection and known to another, in one round
+/// trip. `None` if there is nothing known, or it doesn't fit: then the statement did not run.
+async fn begin_shared<T: for<'r> FromRow<'r>, P: Params>(
+    connection: &mut Connection,
+    sql: &str,
+    params: &P,
+    batch: &mut Batch<T>,
+) -> Result<Option<(Columns, Reply, bool)>> {
+    let Some(known) = connection.shared_description(sql, params) else {
+        return Ok(None);
+    };
+    let in_transaction = connection.is_in_transaction();
+    let cold = match connection.start_cold(sql, params, Some(&known)) {
+        Err(error) if error.kind() == ErrorKind::Encode => {
+            connection.forget_shared(sql, params);
+            return Ok(None);
+        }
+        cold => cold?,
+    };
+    // Nothing is held back: the types of the columns are known, unless they are others by now.
+    let mut sink = ColdSink::new(batch, &cold.types).without_holding();
+    let link = &mut *connection.link;
+    let progress = poll_fn(|cx| match link.poll_exchange(cx, &mut sink, Until::Idle) {
+        Poll::Pending if sink.is_bound() => Poll::Ready(Ok(Progress::Paused)),
+        polled => polled,
+    })
+    .await?;
+    let (reply, learnt) = sink.into_parts();
+    let reply = connection.end_exchange(progress, reply)?;
+    if reply.was_refused() || reply.lacks_binary_form() {
+        connection.settle(&cold.name, &reply);
+        connection.forget_shared(sql, params);
+        if !in_transaction {
+            return Ok(None);
+        }
+    }
+    let is_whole = reply.bound && reply.failure.is_none();
+    let Some(learnt) = learnt.filter(|_| is_whole) else {
+        // The statement is not kept: the next flight closes it.
+        connection.misread_shared(sql, params, &known);
+        reply.check()?;
+        return Err(Error::protocol("the server did not describe the statement"));
+    };
+    // All types are known, so that nothing is asked while rows are still to come.
+    let (prepared, _) = connection.keep_cold(sql, &cold, learnt).await?;
+    let columns = prepared.description().columns().clone();
+    Ok(Some((columns, reply, progress == Progress::Idle)))
 }
 
 impl<T, C> Stream for RowStream<'_, T, C>

@@ -1,5 +1,10 @@
 //! The functions, and how each is called.
 
+#![expect(
+    clippy::type_complexity,
+    reason = "a name for a function's type would say less"
+)]
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -34,10 +39,6 @@ pub(crate) enum Contexts {
     Plain,
 }
 
-#[expect(
-    clippy::type_complexity,
-    reason = "a name for a function's type would say less"
-)]
 #[derive(Clone, Copy)]
 pub(crate) enum Operation {
     OnConnection(
