@@ -5,9 +5,10 @@ mod support;
 
 use std::time::Duration;
 
+use kornak::connection::CopyTable;
 use kornak::error::Outcome;
 use kornak::{
-    Connection, ErrorKind, FromRow, Params, SqlState, TransactionStatus, quote_identifier,
+    Connection, ErrorKind, FromRow, Params, SqlState, TransactionStatus, Type, quote_identifier,
     quote_literal,
 };
 use live::{check_token, connect, connect_over};
@@ -513,7 +514,7 @@ async fn r10_a_stalled_peer_ends_it_by_the_deadline() {
 
 #[tokio::test]
 async fn r24_copies_larger_than_all_buffers_come_through() {
-    let proxy = Proxy::with_buffers(Listen::Tcp, server::tcp_target().address, Some(64 * 1024));
+    let proxy = Proxy::with_buffers(Listen::Tcp, server::tcp_target().address, Some(8 * 1024));
     let mut connection = connect_over(proxy.address(), |config| config).await;
     table(&mut connection).await;
     // Each row has the server say something while it takes the data.
@@ -632,5 +633,217 @@ async fn s5_quoting_agrees_with_the_server_s() {
             assert_eq!(back.get::<String>(0).unwrap(), name);
             assert_eq!(back.columns()[0].name(), name);
         }
+    }
+}
+
+#[tokio::test]
+async fn s6_options_are_quoted() {
+    let mut connection = connect().await;
+    let name = "a\"b; drop table \\ é";
+    let script = format!(
+        "create temp table {} (\"Id\" int4, \"a'b\" text)",
+        quote_identifier(name).unwrap()
+    );
+    connection.execute_script(&script).await.unwrap();
+    for (delimiter, quote, null) in [
+        (',', '"', "'); drop table t; -- \\"),
+        ('\'', '"', "); drop table t; -- \\"),
+        ('\\', '\'', "\"); drop table t; --"),
+        (';', '\\', "') from stdin --"),
+    ] {
+        let table = CopyTable::new(("pg_temp", name))
+            .columns(&["a'b", "Id"])
+            .csv()
+            .header(true)
+            .delimiter(delimiter)
+            .quote(quote)
+            .escape(quote)
+            .null(null)
+            .encoding("UTF8");
+        let data = format!("h{delimiter}h\n{quote}x{quote}{delimiter}1\n{null}{delimiter}2\n");
+        let mut copy = connection
+            .copy_in(&table.from_stdin().unwrap())
+            .await
+            .unwrap();
+        copy.send(data.as_bytes()).await.unwrap();
+        assert_eq!(copy.finish().await.unwrap(), 2);
+        let sql = format!(
+            "select \"Id\", \"a'b\" from {}",
+            quote_identifier(name).unwrap()
+        );
+        let rows: Vec<(i32, Option<String>)> = connection.fetch_all(&sql, ()).await.unwrap();
+        assert_eq!(rows, [(1, Some("x".into())), (2, None)]);
+        let mut out = String::new();
+        let mut copy = connection
+            .copy_out(&table.to_stdout().unwrap())
+            .await
+            .unwrap();
+        tokio::io::AsyncReadExt::read_to_string(&mut copy, &mut out)
+            .await
+            .unwrap();
+        assert!(
+            out.ends_with(&format!("x{delimiter}1\n{null}{delimiter}2\n")),
+            "{out}"
+        );
+        let emptied = format!("truncate {}", quote_identifier(name).unwrap());
+        connection.execute(&emptied, ()).await.unwrap();
+    }
+    for broken in [
+        CopyTable::new("").from_stdin(),
+        CopyTable::new("t").columns(&["a\0"]).to_stdout(),
+        CopyTable::new("t").null("\0").to_stdout(),
+        CopyTable::new("t").delimiter('\0').from_stdin(),
+        CopyTable::new("t").encoding("a\0b").from_stdin(),
+    ] {
+        assert_eq!(broken.unwrap_err().kind(), ErrorKind::Usage);
+    }
+    let plain = CopyTable::new("t").csv().binary();
+    assert_eq!(
+        plain.from_stdin().unwrap(),
+        "copy \"t\" from stdin (format binary)"
+    );
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn what_is_written_goes_in_and_a_refusal_is_told_at_the_end() {
+    use tokio::io::AsyncWriteExt;
+
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    let data = lines(0..50_000);
+    let mut copy = connection.copy_in(COPY_IN).await.unwrap();
+    let copied = tokio::io::copy(&mut data.as_bytes(), &mut copy).await;
+    assert_eq!(copied.unwrap(), data.len() as u64);
+    copy.shutdown().await.unwrap();
+    assert_eq!(copy.bytes(), data.len() as u64);
+    assert_eq!(copy.finish().await.unwrap(), 50_000);
+    assert_eq!(count(&mut connection).await, 50_000);
+
+    let mut copy = connection.copy_in(COPY_IN).await.unwrap();
+    copy.write_all(b"not a number\tx\n").await.unwrap();
+    let refused = async {
+        loop {
+            let mut polled = copy.write(data.as_bytes()).await;
+            if polled.is_ok() {
+                polled = AsyncWriteExt::flush(&mut copy).await.map(|()| 0);
+            }
+            if polled.is_err() {
+                return;
+            }
+        }
+    };
+    within(GENEROUS, "the refusal", refused).await;
+    copy.write_all(b"1\tx\n").await.unwrap_err();
+    let error = copy.finish().await.unwrap_err();
+    assert_eq!(
+        error.sqlstate(),
+        Some(SqlState::INVALID_TEXT_REPRESENTATION)
+    );
+    assert_eq!(count(&mut connection).await, 50_000);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn typed_rows_go_in_by_a_statement() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    let sql = "copy t (name, id) from stdin (format binary)";
+    let types = [Type::TEXT, Type::INT4];
+    let mut copy = connection.copy_in_typed(sql, &types).await.unwrap();
+    copy.send_all((0..10_000).map(|i| ("x", i))).await.unwrap();
+    assert_eq!(copy.finish().await.unwrap(), 10_000);
+    assert_eq!(count(&mut connection).await, 10_000);
+    for (sql, types) in [
+        ("copy t from stdin", &types[..]),
+        (sql, &types[..1]),
+        ("copy t to stdout (format binary)", &types),
+        ("insert into t values (1, 'x')", &types),
+    ] {
+        let error = connection.copy_in_typed(sql, types).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{sql}");
+    }
+    check_token(&mut connection).await;
+}
+
+/// The application's own code in the middle of a COPY: its rows, its readers and writers.
+#[tokio::test]
+async fn r9_a_source_that_fails_or_panics_and_a_sink_that_fails_leave_the_connection_usable() {
+    struct Failing(usize);
+    impl tokio::io::AsyncRead for Failing {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            out: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            if self.0 == 0 {
+                return std::task::Poll::Ready(Err(std::io::Error::other("it is broken")));
+            }
+            self.0 -= 1;
+            out.put_slice(b"1\tx\n");
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+    impl tokio::io::AsyncWrite for Failing {
+        fn poll_write(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            data: &[u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            if self.0 == 0 {
+                return std::task::Poll::Ready(Err(std::io::Error::other("it is full")));
+            }
+            self.0 -= 1;
+            std::task::Poll::Ready(Ok(data.len().min(10)))
+        }
+
+        fn poll_flush(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    let mut connection = connect().await;
+    connection
+        .execute_script("create temp table t (id int4, name text)")
+        .await
+        .unwrap();
+    for pieces in [0, 1, 1_000] {
+        let mut copy = connection.copy_in(COPY_IN).await.unwrap();
+        let error = copy.send_from(&mut Failing(pieces)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        drop(copy);
+        assert_eq!(count(&mut connection).await, 0);
+        let endless = "copy (select generate_series(1, 1000000000)) to stdout";
+        let mut copy = connection.copy_out(endless).await.unwrap();
+        let error = copy.write_to(&mut Failing(pieces)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        check_token(&mut connection).await;
+    }
+    for panics_at in [0, 1, 20_000] {
+        let shared = std::sync::Arc::new(tokio::sync::Mutex::new(connection));
+        let lent = std::sync::Arc::clone(&shared);
+        let copying = tokio::spawn(async move {
+            let mut connection = lent.lock().await;
+            let mut copy = connection.copy_in_rows("t", &["id", "name"]).await.unwrap();
+            let rows = (0..).map(|i| {
+                assert!(i < panics_at, "a panic that is meant to be");
+                (i, "a name")
+            });
+            copy.send_all(rows).await.unwrap();
+        });
+        assert!(copying.await.unwrap_err().is_panic());
+        connection = std::sync::Arc::into_inner(shared).unwrap().into_inner();
+        assert_eq!(count(&mut connection).await, 0);
+        check_token(&mut connection).await;
     }
 }

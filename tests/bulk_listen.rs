@@ -3,6 +3,7 @@
 mod live;
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kornak::{ErrorKind, ListenEvent, Listener};
@@ -161,4 +162,69 @@ async fn r61_a_server_that_is_away_is_waited_for() {
     let mut sender = connect().await;
     sender.notify(&other, "heard").await.unwrap();
     assert_eq!(payload(&mut listener).await, "heard");
+}
+
+/// Notifications come to any connection that listens, with whatever it does next.
+#[tokio::test]
+async fn r61_an_ordinary_connection_calls_back_for_what_came_before_within_and_between() {
+    let (mut connection, mut sender) = (connect().await, connect().await);
+    let channel = unique();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let callback = Arc::clone(&heard);
+    connection.on_notification(move |notification| {
+        callback.lock().unwrap().push(notification.payload);
+    });
+    let listen = format!("listen \"{channel}\"");
+    connection.execute_script(&listen).await.unwrap();
+    let process = connection.process_id();
+
+    // While a query runs.
+    let asking = tokio::spawn(async move {
+        connection
+            .execute("select pg_sleep(0.3)", ())
+            .await
+            .unwrap();
+        connection
+    });
+    let running = format!("select state || query from pg_stat_activity where pid = {process}");
+    let mut observer = RawClient::of_tests();
+    live::eventually("the query", async || {
+        observer.value(&running) == "activeselect pg_sleep(0.3)"
+    })
+    .await;
+    sender.notify(&channel, "within").await.unwrap();
+    let mut connection = within(GENEROUS, "the query", asking).await.unwrap();
+    check_token(&mut connection).await;
+    assert_eq!(*heard.lock().unwrap(), ["within"]);
+
+    // In a transaction they wait for its end.
+    let mut transaction = connection.begin().await.unwrap();
+    transaction.execute("select 1", ()).await.unwrap();
+    sender.notify(&channel, "later").await.unwrap();
+    let values: Vec<i32> = transaction
+        .fetch_all("select i from generate_series(1, 1000) i", ())
+        .await
+        .unwrap();
+    assert_eq!(values.len(), 1_000);
+    transaction.commit().await.unwrap();
+    check_token(&mut connection).await;
+    assert_eq!(*heard.lock().unwrap(), ["within", "later"]);
+
+    // A burst between two queries, before anybody polls; its own among them.
+    let sql = "select pg_notify($1, i::text) from generate_series(1, 100000) i";
+    sender.execute(sql, (&channel,)).await.unwrap();
+    connection.notify(&channel, "own").await.unwrap();
+    let all_heard = async {
+        while heard.lock().unwrap().len() < 100_003 {
+            check_token(&mut connection).await;
+        }
+    };
+    within(GENEROUS, "the burst", all_heard).await;
+    let expected: Vec<String> = ["within".to_owned(), "later".to_owned()]
+        .into_iter()
+        .chain((1..=100_000).map(|i| i.to_string()))
+        .chain(["own".to_owned()])
+        .collect();
+    assert!(*heard.lock().unwrap() == expected);
+    assert!(connection.buffered_bytes() <= 64 * 1024);
 }

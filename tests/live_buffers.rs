@@ -93,7 +93,7 @@ async fn r20_no_byte_is_lost_between_messages_of_all_sizes() {
 #[tokio::test]
 async fn r20_large_buffers_are_given_back() {
     let mut connection = connect().await;
-    const KEPT: usize = 96 * 1024;
+    const KEPT: usize = 64 * 1024;
     for _ in 0..2 {
         let large: String = connection
             .fetch_one("select repeat('x', 50000000)", ())

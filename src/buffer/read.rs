@@ -7,7 +7,7 @@ pub(super) const INITIAL_CAPACITY: usize = 16 * 1024;
 
 /// The capacity up to which full reads alone let the buffer grow, in bytes. Larger buffers
 /// don't read faster; only a message that is larger itself makes it grow further.
-pub(super) const STEADY_CAPACITY: usize = 64 * 1024;
+pub(super) const STEADY_CAPACITY: usize = 56 * 1024;
 
 /// How much room the first bytes of a message get, whatever length it announces, in bytes.
 pub(super) const GROWTH_ALLOWANCE: usize = 64 * 1024;
@@ -108,7 +108,7 @@ impl ReadBuffer {
         let result = read(&mut self.bytes);
         assert!(self.bytes.len() >= before, "a read only appends");
         if self.bytes.len() == self.bytes.capacity() && self.target < STEADY_CAPACITY {
-            self.target *= 2;
+            self.target = (self.target * 2).min(STEADY_CAPACITY);
         }
         self.check();
         result

@@ -49,7 +49,7 @@ const OUTPUT_KEPT: usize = 16 * 1024;
 
 /// What the buffers may hold when an operation has ended, in bytes: what steady reading
 /// needs, and no message that was larger.
-const BUFFERS_KEPT: usize = 96 * 1024;
+const BUFFERS_KEPT: usize = 64 * 1024;
 
 /// After how many reads without a wait the clock is asked: a peer that never lets us wait
 /// must not outlive the deadline.

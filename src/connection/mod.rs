@@ -40,7 +40,7 @@ use std::time::Duration;
 
 pub use self::advisory::{AdvisoryLock, AdvisoryLockRequest, LockKey};
 pub use self::cancel::CancelToken;
-pub use self::copy::{CopyIn, CopyInRows, CopyOut, CopyOutRows, TableName};
+pub use self::copy::{CopyIn, CopyInRows, CopyOut, CopyOutRows, CopyTable, TableName};
 pub(crate) use self::listen::{Dial, check_channel};
 pub use self::listen::{ListenEvent, Listener};
 pub use self::many::{FromStream, Items, ManyRows, from_stream};

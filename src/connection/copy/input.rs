@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::ops::ControlFlow;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::{check_is_copy, wrong_direction};
 use crate::connection::execute::End;
@@ -218,6 +220,11 @@ impl<'c> CopyIn<'c> {
         self.bytes
     }
 
+    /// How many columns the server wants, if it wants them in binary.
+    pub(super) fn binary_columns(&self) -> Option<usize> {
+        self.sink.binary_columns
+    }
+
     /// Whether the socket should be waited for before more is taken.
     #[inline]
     pub(super) fn must_flush(&self) -> bool {
@@ -264,6 +271,22 @@ impl<'c> CopyIn<'c> {
             return Err(self.end_failed().await);
         }
         Ok(())
+    }
+
+    fn poll_flush_to(&mut self, cx: &mut Context<'_>, left: usize) -> Poll<io::Result<()>> {
+        let Self {
+            connection, sink, ..
+        } = self;
+        let link = &mut *connection.link;
+        let polled = link.poll_exchange(cx, sink, Until::Written(left));
+        match ready!(polled) {
+            Err(error) => Poll::Ready(Err(io::Error::other(error))),
+            Ok(_) if link.core.has_open_failed() => {
+                let message = "the server has refused the data: `finish` tells why";
+                Poll::Ready(Err(io::Error::other(message)))
+            }
+            Ok(_) => Poll::Ready(Ok(())),
+        }
     }
 
     /// The COPY has failed, or never was one: the flight is brought to its end.
@@ -321,6 +344,39 @@ impl Drop for CopyIn<'_> {
     }
 }
 
+/// What is written is taken as by [`send`](CopyIn::send). Shutting it down only flushes:
+/// [`finish`](CopyIn::finish) ends the COPY, and tells what went wrong. Errors of the COPY
+/// are in the `io::Error`.
+impl AsyncWrite for CopyIn<'_> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.begin_call().map_err(io::Error::other)?;
+        if this.must_flush() || this.connection.link.core.has_open_failed() {
+            ready!(this.poll_flush_to(cx, FLUSHED_TO))?;
+        }
+        let taken = data.len().min(PIECE);
+        this.take(&data[..taken]).map_err(io::Error::other)?;
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.begin_call().map_err(io::Error::other)?;
+        this.poll_flush_to(cx, 0)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
+// Nothing in it is ever pinned.
+impl Unpin for CopyIn<'_> {}
+
 impl fmt::Debug for CopyIn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CopyIn")
@@ -337,6 +393,8 @@ struct InputSink {
     is_complete: bool,
     /// It is a COPY TO STDOUT.
     is_output: bool,
+    /// How many columns the server wants, if it wants them in binary.
+    binary_columns: Option<usize>,
 }
 
 impl InputSink {
@@ -364,7 +422,8 @@ impl Sink for InputSink {
         self.reply.fail(at.part, error);
     }
 
-    fn on_copy_in(&mut self, _: At, _: CopyResponse<'_>) -> CopyInReply {
+    fn on_copy_in(&mut self, _: At, response: CopyResponse<'_>) -> CopyInReply {
+        self.binary_columns = (response.format == 1).then(|| response.column_formats().len());
         CopyInReply::Accept
     }
 

@@ -8,11 +8,13 @@ mod input;
 mod output;
 mod rows_in;
 mod rows_out;
+mod statement;
 
 pub use self::input::CopyIn;
 pub use self::output::CopyOut;
 pub use self::rows_in::CopyInRows;
 pub use self::rows_out::CopyOutRows;
+pub use self::statement::CopyTable;
 
 use crate::error::{Error, Result};
 use crate::statement::{is_copy, quote_identifier};

@@ -67,6 +67,47 @@ impl Connection {
     ) -> Result<CopyInRows<'_>> {
         CopyInRows::open(self, table.into(), columns).await
     }
+
+    /// Starts a COPY of typed rows by a statement of one's own, which must say
+    /// `from stdin (format binary)`: for its other options, for example. The server does not
+    /// tell the columns' types of a COPY, so that `types` has to.
+    ///
+    /// # Errors
+    ///
+    /// If the statement isn't COPY FROM STDIN in binary of as many columns as there are types,
+    /// or a type has no binary form; the server's error; the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: the COPY is then aborted.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(connection: &mut kornak::Connection) -> kornak::Result<()> {
+    /// use kornak::Type;
+    ///
+    /// let sql = "copy users (id, name) from stdin (format binary, freeze)";
+    /// let mut copy = connection.copy_in_typed(sql, &[Type::INT4, Type::TEXT]).await?;
+    /// copy.send((1, "Ada")).await?;
+    /// copy.finish().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn copy_in_typed(&mut self, sql: &str, types: &[Type]) -> Result<CopyInRows<'_>> {
+        if let Some(ty) = types.iter().find(|ty| !ty.has_binary_input()) {
+            return Err(no_binary_form(format_args!("the type {}", ty.name())));
+        }
+        let copy = CopyIn::open(self, sql).await?;
+        if copy.binary_columns() != Some(types.len()) {
+            let wanted =
+                "the statement is not a COPY in binary of as many columns as there are types";
+            copy.abort("the columns are others than those that were told")
+                .await?;
+            return Err(Error::usage(wanted).with_sql(sql));
+        }
+        Ok(CopyInRows::new(copy, types.into()))
+    }
 }
 
 impl<'c> CopyInRows<'c> {
@@ -86,21 +127,30 @@ impl<'c> CopyInRows<'c> {
                 if column.ty().has_binary_input() {
                     Ok(column.ty().clone())
                 } else {
-                    Err(no_binary_form(column.name(), column.ty()))
+                    Err(no_binary_form(format_args!(
+                        "column \"{}\" is of type {}, which",
+                        column.name().escape_debug(),
+                        column.ty().name()
+                    )))
                 }
             })
             .collect::<Result<_>>()?;
         let sql = format!("copy {table} ({columns}) from stdin (format binary)");
         let copy = CopyIn::start(connection, &sql, true).await;
+        let copy = copy.map_err(|error| error.with_sql(&sql))?;
+        Ok(Self::new(copy, types))
+    }
+
+    fn new(copy: CopyIn<'c>, types: Box<[Type]>) -> Self {
         let mut pending = WriteBuffer::with_capacity(CHUNK + CHUNK / 4);
         pending.put_slice(HEADER);
-        Ok(Self {
-            copy: copy.map_err(|error| error.with_sql(&sql))?,
+        Self {
+            copy,
             types,
             declared: None,
             pending,
             rows: 0,
-        })
+        }
     }
 }
 
@@ -254,13 +304,9 @@ impl fmt::Debug for CopyInRows<'_> {
 }
 
 #[cold]
-fn no_binary_form(column: &str, ty: &Type) -> Error {
+fn no_binary_form(what: fmt::Arguments<'_>) -> Error {
     Error::new(
         crate::ErrorKind::Unsupported,
-        format!(
-            "column \"{}\" is of type {}, which has no binary form: use `copy_in` with the text format",
-            column.escape_debug(),
-            ty.name()
-        ),
+        format!("{what} has no binary form: use `copy_in` with the text format"),
     )
 }
