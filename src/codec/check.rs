@@ -117,7 +117,7 @@ pub fn type_hint(ty: &Type) -> &'static str {
         oid::JSON | oid::JSONB => {
             "kornak::RawJson<String>, or kornak::Json<T> with the feature with-serde_json-1"
         }
-        oid::JSONPATH | oid::REFCURSOR => "String",
+        oid::JSONPATH | oid::REFCURSOR | oid::CSTRING | oid::PG_NODE_TREE => "String",
         _ if is_oid_like(ty) => "u32",
         _ => match ty.kind() {
             Kind::Enum(_) => "String, or an enum that derives kornak::Encode and kornak::Decode",

@@ -64,7 +64,9 @@ pub use self::datetime::{
 };
 #[cfg(feature = "with-serde_json-1")]
 pub use self::ext::serde_json_1::Json;
-pub use self::geometry::{Circle, Line, LineSegment, Path, Point, Polygon, Rectangle};
+pub use self::geometry::{
+    Circle, Line, LineSegment, ParseShapeError, Path, Point, Polygon, Rectangle,
+};
 pub use self::hstore::{Hstore, ParseHstoreError};
 pub use self::json::RawJson;
 pub use self::money::Money;
@@ -74,7 +76,7 @@ pub use self::range::{Multirange, ParseRangeError, Range};
 pub use self::raw::RawValue;
 pub use self::reader::Reader;
 pub use self::shaped_array::{Array, ArrayShapeError, Dimension};
-pub use self::system::{Lsn, ParseLsnError, Snapshot, Tid};
+pub use self::system::{Lsn, ParseLsnError, ParseSnapshotError, ParseTidError, Snapshot, Tid};
 pub(crate) use self::text::is_text_in_binary;
 pub use self::text_search::{Lexeme, LexemePosition, LexemeWeight, TsQuery, TsQueryItem, TsVector};
 pub use self::uuid::{ParseUuidError, Uuid};

@@ -30,6 +30,16 @@ pub struct Lsn(pub u64);
 pub struct ParseLsnError;
 
 /// A `tid`: where a row lies in its table.
+///
+/// # Example
+///
+/// ```
+/// use kornak::codec::Tid;
+///
+/// let tid = Tid { block: 7, offset: 1 };
+/// assert_eq!(tid.to_string(), "(7,1)");
+/// assert_eq!("(7,1)".parse(), Ok(tid));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tid {
     /// The number of the block.
@@ -38,7 +48,22 @@ pub struct Tid {
     pub offset: u16,
 }
 
+/// A text is no place of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseTidError;
+
 /// A `pg_snapshot` or `txid_snapshot`: which transactions were over at a moment.
+///
+/// # Example
+///
+/// ```
+/// use kornak::codec::Snapshot;
+///
+/// let snapshot: Snapshot = "10:20:10,14,15".parse()?;
+/// assert_eq!(snapshot.in_progress, [10, 14, 15]);
+/// # Ok::<(), kornak::codec::ParseSnapshotError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Snapshot {
     /// The first transaction that was still running; all before it were over.
@@ -48,6 +73,11 @@ pub struct Snapshot {
     /// Those between the two that were running, in ascending order.
     pub in_progress: Vec<u64>,
 }
+
+/// A text is no snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseSnapshotError;
 
 /// As the server prints it.
 impl fmt::Display for Lsn {
@@ -88,6 +118,32 @@ impl fmt::Display for Tid {
     }
 }
 
+/// Reads what `Display` prints.
+impl FromStr for Tid {
+    type Err = ParseTidError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTidError> {
+        let inside = text
+            .strip_prefix('(')
+            .and_then(|text| text.strip_suffix(')'));
+        let (block, offset) = inside
+            .and_then(|inside| inside.split_once(','))
+            .ok_or(ParseTidError)?;
+        Ok(Self {
+            block: parse_digits(block).ok_or(ParseTidError)?,
+            offset: parse_digits(offset).ok_or(ParseTidError)?,
+        })
+    }
+}
+
+impl fmt::Display for ParseTidError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the place of a row is written like (7,1): its block, and its number there")
+    }
+}
+
+impl std::error::Error for ParseTidError {}
+
 /// As the server prints it.
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,6 +154,48 @@ impl fmt::Display for Snapshot {
         }
         Ok(())
     }
+}
+
+/// Reads what `Display` prints. Whether the numbers ascend is left to the server.
+impl FromStr for Snapshot {
+    type Err = ParseSnapshotError;
+
+    fn from_str(text: &str) -> Result<Self, ParseSnapshotError> {
+        let mut parts = text.splitn(3, ':');
+        let mut number = || {
+            parts
+                .next()
+                .and_then(parse_digits)
+                .ok_or(ParseSnapshotError)
+        };
+        let (xmin, xmax) = (number()?, number()?);
+        let in_progress = match parts.next().ok_or(ParseSnapshotError)? {
+            "" => Vec::new(),
+            list => list
+                .split(',')
+                .map(|xid| parse_digits(xid).ok_or(ParseSnapshotError))
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(Self {
+            xmin,
+            xmax,
+            in_progress,
+        })
+    }
+}
+
+impl fmt::Display for ParseSnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a snapshot is written like 10:20:10,14: xmin, xmax, and what was in progress")
+    }
+}
+
+impl std::error::Error for ParseSnapshotError {}
+
+/// A number without a sign.
+fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }
 
 impl Encode for Lsn {
@@ -268,6 +366,28 @@ mod tests {
         };
         check(&Type::TID, tid, "ffffffffffff");
         assert_eq!(tid.to_string(), "(4294967295,65535)");
+        assert_eq!("(4294967295,65535)".parse(), Ok(tid));
+        for text in [
+            "",
+            "1,2",
+            "(1)",
+            "(1,2",
+            "(+1,2)",
+            "(4294967296,0)",
+            "(0,65536)",
+            "(1,2)3",
+        ] {
+            assert_eq!(text.parse::<Tid>(), Err(ParseTidError), "{text}");
+        }
+        assert_eq!(
+            "1:2:".parse::<Snapshot>().map(|s| s.in_progress),
+            Ok(vec![])
+        );
+        for text in [
+            "", "1", "1:2", "1:2:3,", "1:2:,3", "1:2:3:4", "-1:2:", "1:2:x",
+        ] {
+            assert_eq!(text.parse::<Snapshot>(), Err(ParseSnapshotError), "{text}");
+        }
         check(&Type::XID8, u64::MAX, "ffffffffffffffff");
         writes(&Type::INT8, &5_u64, "0000000000000005");
         refuses_to_write(&Type::INT8, &u64::MAX, "out of range");
@@ -279,6 +399,7 @@ mod tests {
             in_progress: vec![10, 14, 15],
         };
         assert_eq!(snapshot.to_string(), "10:20:10,14,15");
+        assert_eq!("10:20:10,14,15".parse(), Ok(snapshot.clone()));
         let hex = "00000003000000000000000a0000000000000014\
                    000000000000000a000000000000000e000000000000000f";
         check(&Type::PG_SNAPSHOT, snapshot.clone(), hex);

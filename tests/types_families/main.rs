@@ -9,6 +9,7 @@ mod support;
 
 mod extensions;
 mod floats;
+mod generated;
 mod ranges;
 mod scalars;
 mod shapes;

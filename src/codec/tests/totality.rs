@@ -2,7 +2,7 @@
 
 use super::registry::{decoders, seeds, types};
 use super::{decode_value, from_hex};
-use crate::codec::Uuid;
+use crate::codec::{Uuid, type_hint};
 use crate::types::{Format, Type};
 
 /// Numbers that are the same each time (xorshift64*).
@@ -90,4 +90,20 @@ fn a_type_that_is_not_accepted_is_not_decoded_by_chance() {
     let bytes = [7; 16];
     assert!(!super::accepts::<Uuid>(&Type::TEXT, Format::Binary));
     assert!(decode_value::<Uuid>(Some(&bytes), &Type::UUID, Format::Binary).is_ok());
+}
+
+/// An error's advice must not be to cast a column to text that can be read as it is.
+#[test]
+fn every_type_that_can_be_read_is_advised() {
+    let decoders = decoders();
+    for ty in types() {
+        let is_read = decoders
+            .iter()
+            .any(|decoder| (decoder.accepts)(&ty, Format::Binary));
+        let hint = type_hint(&ty);
+        if is_read {
+            assert!(!hint.contains("cast to text"), "{ty}: {hint}");
+        }
+    }
+    assert!(type_hint(&Type::ACLITEM).contains("cast to text"));
 }

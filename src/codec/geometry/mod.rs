@@ -1,6 +1,8 @@
 //! `point`, `line`, `lseg`, `box`, `path`, `polygon` and `circle`: `float8` coordinates
 //! (`geo_ops.c`).
 
+mod parse;
+
 use std::fmt;
 
 use super::float_text::FloatText;
@@ -9,7 +11,19 @@ use super::{array, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Type, oid};
 
+pub use self::parse::ParseShapeError;
+
 /// A `point`.
+///
+/// # Example
+///
+/// ```
+/// use kornak::codec::Point;
+///
+/// let place = Point::new(1.5, -2.0);
+/// assert_eq!(place.to_string(), "(1.5,-2)");
+/// assert_eq!("(1.5, -2)".parse(), Ok(place));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Point {
     /// The horizontal coordinate.
@@ -48,6 +62,18 @@ pub struct Rectangle {
 }
 
 /// A `path`: points that are joined one after the other.
+///
+/// # Example
+///
+/// ```
+/// use kornak::codec::{Path, Point};
+///
+/// let corner = Path {
+///     is_closed: false,
+///     points: vec![Point::new(0.0, 1.0), Point::new(0.0, 0.0), Point::new(1.0, 0.0)],
+/// };
+/// assert_eq!(corner.to_string(), "[(0,1),(0,0),(1,0)]");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, PartialOrd)]
 pub struct Path {
     /// Whether the last point is joined to the first.
