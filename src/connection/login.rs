@@ -95,7 +95,14 @@ async fn start_session(
                 }
                 let limit = config.connect_timeout();
                 let token = CancelToken::new(endpoint, limit, startup.take_cancel_key());
-                return Connection::new(stream, input, Core::new(status), session, token, config);
+                let core = Core::new(status);
+                let connection = Connection::new(stream, input, core, session, token, config);
+                #[cfg(any(feature = "tracing", feature = "metrics"))]
+                let connection = connection.map(|mut connection| {
+                    connection.place = super::observe::Place::new(host, config).into();
+                    connection
+                });
+                return connection;
             }
         };
         if !out.is_empty() {

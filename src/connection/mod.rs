@@ -16,6 +16,7 @@ mod link;
 mod listen;
 mod login;
 pub(crate) mod many;
+pub(crate) mod observe;
 pub mod pipeline;
 mod portal;
 mod recover;
@@ -95,6 +96,9 @@ pub struct Connection {
     pub(crate) link: Box<Link>,
     pub(crate) statements: Box<StatementCache>,
     catalog: Catalog,
+    /// Where it leads, for whoever watches.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    pub(crate) place: Arc<observe::Place>,
     /// Descriptions learnt in a transaction, for the others when it is committed.
     unshared: Vec<Unshared>,
     /// Tells connections apart, for guards: safe code can swap two of them.
@@ -232,6 +236,8 @@ impl Connection {
             link: Box::new(Link::new(stream, input, core, session)),
             statements: Box::new(StatementCache::new(config.statement_cache_capacity())),
             catalog: Catalog::default(),
+            #[cfg(any(feature = "tracing", feature = "metrics"))]
+            place: Arc::default(),
             unshared: Vec::new(),
             id: next_id(),
             queued: Vec::new(),

@@ -236,6 +236,8 @@ impl<S: Sink> Sink for Observed<'_, S> {
     }
 
     fn on_notice(&mut self, notice: ServerError) {
+        #[cfg(feature = "tracing")]
+        super::observe::notice(&notice);
         if let Some(handler) = &self.session.handlers.notice {
             handler(&notice);
         }

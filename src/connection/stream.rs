@@ -11,6 +11,7 @@ use futures_core::Stream;
 
 use super::Connection;
 use super::link::Until;
+use super::observe::Observation;
 use super::sinks::{Batch, ColdSink, Reply, WarmSink};
 use super::timer::Limit;
 use crate::error::{Error, ErrorKind, Result};
@@ -51,6 +52,7 @@ pub struct RowStream<'c, T, C = &'c mut Connection> {
     /// True when a decoder panicked: the reply was out of place then, and a row is missing.
     is_polling: bool,
     is_over: bool,
+    observation: Observation,
 }
 
 impl<T, C> RowStream<'_, T, C>
@@ -64,19 +66,28 @@ where
         params: &P,
         limit: Limit,
     ) -> Result<Self> {
+        let mut observation = Observation::start(&connection, sql);
         let mut batch = Batch::new();
         match begin(&mut connection, sql, params, &mut batch, limit).await {
-            Ok((columns, reply, is_over)) => Ok(Self {
-                is_over: is_over || reply.failure.is_some(),
-                connection,
-                borrowed: PhantomData,
-                sql: sql.into(),
-                columns,
-                batch,
-                reply,
-                is_polling: false,
-            }),
-            Err(error) => Err(error.with_sql(sql)),
+            Ok((columns, reply, is_over)) => {
+                let mut stream = Self {
+                    is_over: is_over || reply.failure.is_some(),
+                    connection,
+                    borrowed: PhantomData,
+                    sql: sql.into(),
+                    columns,
+                    batch,
+                    reply,
+                    is_polling: false,
+                    observation,
+                };
+                stream.note_end();
+                Ok(stream)
+            }
+            Err(error) => {
+                observation.end(Err(&error));
+                Err(error.with_sql(sql))
+            }
         }
     }
 
@@ -138,6 +149,7 @@ where
                 Poll::Ready(Err(error)) => {
                     self.reply.failure = Some(error);
                     self.is_over = true;
+                    self.note_end();
                 }
             }
             // The rows before an error are handed out first.
@@ -154,6 +166,20 @@ where
         match self.connection.end_exchange(progress, reply) {
             Ok(reply) => self.reply = reply,
             Err(error) => self.reply.failure = Some(error),
+        }
+        self.note_end();
+    }
+
+    /// Tells whoever watches, if the stream is over.
+    fn note_end(&mut self) {
+        if !self.is_over {
+            return;
+        }
+        let reply = &self.reply;
+        match (&reply.error, &reply.failure) {
+            (Some(error), _) => self.observation.end(Err(&Error::server(error.1.clone()))),
+            (None, Some(failure)) => self.observation.end(Err(failure)),
+            (None, None) => self.observation.end(Ok(Some(reply.rows))),
         }
     }
 

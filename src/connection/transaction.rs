@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::Connection;
+use super::observe::Observation;
 use super::sinks::Command;
 use crate::error::{Error, ErrorKind, Outcome, Result, Severity};
 use crate::wire::TransactionStatus;
@@ -227,7 +228,9 @@ impl Transaction<'_> {
                 Ok(())
             }
             Scope::Block => {
-                let result = connection.execute_unprepared(&["commit"]).await;
+                let observation = Observation::start(connection, "commit");
+                let committed = connection.execute_unprepared(&["commit"]);
+                let result = observation.watch(committed, |_| None, |error| error).await;
                 let is_idle = connection.link.is_quiet();
                 self.is_over = is_idle || connection.is_closed();
                 connection.send_unlocks();

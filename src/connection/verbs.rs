@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Connection;
 use super::link::Until;
+use super::observe::Observation;
 use super::sinks::{All, Ignore, One, Script, Visit};
 use super::stream::RowStream;
 use super::timer::Limit;
@@ -162,7 +163,10 @@ impl Connection {
     /// As [`fetch_one`](Self::fetch_one).
     pub async fn execute(&mut self, sql: &str, params: impl Params) -> Result<u64> {
         let limit = self.default_limit();
-        Ok(self.run(sql, &params, &mut Ignore, limit).await?.rows)
+        Ok(self
+            .run_watched(sql, &params, &mut Ignore, limit)
+            .await?
+            .rows)
     }
 
     /// Runs a script: any number of statements separated by semicolons, without parameters
@@ -178,7 +182,9 @@ impl Connection {
     /// As [`fetch_one`](Self::fetch_one).
     pub async fn execute_script(&mut self, sql: &str) -> Result<()> {
         let limit = self.default_limit();
-        match script(self, sql, limit).await {
+        let observation = Observation::start(self, sql);
+        let ran = observation.watch(script(self, sql, limit), |()| None, |error| error);
+        match ran.await {
             Ok(()) => Ok(()),
             Err(error) => Err(error.with_sql(sql)),
         }
@@ -327,7 +333,7 @@ impl<'c, 'q, P: Params> Query<'c, 'q, P> {
         let limit = self.limit();
         Ok(self
             .connection
-            .run(self.sql, &self.params, &mut Ignore, limit)
+            .run_watched(self.sql, &self.params, &mut Ignore, limit)
             .await?
             .rows)
     }
@@ -358,7 +364,7 @@ async fn fetch_optional<T: for<'r> FromRow<'r>>(
     limit: Limit,
 ) -> Result<Option<T>> {
     let mut one = One::new();
-    connection.run(sql, params, &mut one, limit).await?;
+    connection.run_watched(sql, params, &mut one, limit).await?;
     one.into_optional().map_err(|error| error.with_sql(sql))
 }
 
@@ -369,7 +375,7 @@ async fn fetch_all<T: for<'r> FromRow<'r>>(
     limit: Limit,
 ) -> Result<Vec<T>> {
     let mut all = All::new();
-    connection.run(sql, params, &mut all, limit).await?;
+    connection.run_watched(sql, params, &mut all, limit).await?;
     Ok(all.rows)
 }
 
@@ -381,7 +387,10 @@ async fn for_each<V: Visited>(
     limit: Limit,
 ) -> Result<u64> {
     let mut visit = Visit::new(|row: RowRef<'_>| visitor(row).into_flow());
-    Ok(connection.run(sql, params, &mut visit, limit).await?.rows)
+    Ok(connection
+        .run_watched(sql, params, &mut visit, limit)
+        .await?
+        .rows)
 }
 
 async fn script(connection: &mut Connection, sql: &str, limit: Limit) -> Result<()> {

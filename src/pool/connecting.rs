@@ -162,10 +162,11 @@ async fn pause(shared: &Shared) {
 /// connect and the hook.
 async fn connect(shared: &Shared) -> Result<Member, Failed> {
     let options = &shared.options;
+    let begun = Instant::now();
     let generation = shared.generation();
     let deadline = options
         .connect_timeout
-        .and_then(|timeout| Instant::now().checked_add(timeout));
+        .and_then(|timeout| begun.checked_add(timeout));
     let mut connection = log_in(shared, deadline).await?;
     connection.forget_borrower(options.query_timeout);
     if let Some(hook) = &options.after_connect {
@@ -182,6 +183,7 @@ async fn connect(shared: &Shared) -> Result<Member, Failed> {
         .max_lifetime
         .map(|lifetime| with_jitter(lifetime, LIFETIME_JITTER));
     let now = Instant::now();
+    shared.watch.created(now.saturating_duration_since(begun));
     let expires = lifetime.and_then(|lifetime| now.checked_add(lifetime));
     Ok(Member::new(connection, generation, expires, now))
 }

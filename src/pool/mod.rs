@@ -14,6 +14,7 @@ mod query;
 mod retry;
 mod shared;
 mod slots;
+mod watch;
 
 use std::fmt;
 use std::sync::{Arc, Weak};

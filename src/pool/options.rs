@@ -93,6 +93,8 @@ pub struct PoolBuilder {
 
 #[derive(Clone, Debug)]
 pub(super) struct Options {
+    /// What the pool is called by whoever watches.
+    pub(super) name: String,
     pub(super) max_size: usize,
     pub(super) min_size: usize,
     pub(super) acquire_timeout: Option<Duration>,
@@ -124,6 +126,7 @@ impl PoolBuilder {
     pub(super) fn new() -> Self {
         Self {
             options: Options {
+                name: String::new(),
                 max_size: DEFAULT_MAX_SIZE,
                 min_size: 0,
                 acquire_timeout: Some(DEFAULT_ACQUIRE_TIMEOUT),
@@ -141,6 +144,13 @@ impl PoolBuilder {
                 provider: None,
             },
         }
+    }
+
+    /// What the pool is called in traces and metrics (OpenTelemetry's
+    /// `db.client.connection.pool.name`): its first host, port and database by default.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.options.name = name.into();
+        self
     }
 
     /// How many connections are open at most; at least 1. [`DEFAULT_MAX_SIZE`] by default.
@@ -349,6 +359,9 @@ impl PoolBuilder {
         // What can be seen to be wrong now is not left to the first borrower.
         let resolved = config.resolve()?;
         self.options.query_timeout = self.options.query_timeout.or(resolved.query_timeout());
+        if let (true, Some(host)) = (self.options.name.is_empty(), resolved.hosts().first()) {
+            self.options.name = format!("{host}/{}", resolved.dbname());
+        }
         let runtime = Handle::try_current().map_err(|error| {
             Error::new(ErrorKind::Usage, "a pool needs a tokio runtime").with_source(error)
         })?;

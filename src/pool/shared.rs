@@ -16,6 +16,7 @@ use super::credential::Credentials;
 use super::hub::Hub;
 use super::options::{BoxError, Options};
 use super::slots::{Acquired, Counts, Effects, Grant, Slots};
+use super::watch::Watch;
 use crate::config::Config;
 use crate::connection::{Connection, Connector};
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) connector: Connector,
     pub(super) credentials: Option<Credentials>,
+    pub(super) watch: Watch,
     /// The runtime on which the pool was built: what outlives a call runs there.
     pub(super) runtime: Handle,
     /// Connections of an older generation are closed instead of being handed out.
@@ -42,7 +44,8 @@ pub(super) struct Member {
     connection: Connection,
     generation: u64,
     expires: Option<Instant>,
-    idle_since: Instant,
+    /// Since when it is idle, or else lent.
+    since: Instant,
     uses: u64,
 }
 
@@ -66,6 +69,7 @@ impl Shared {
     pub(super) fn new(config: Config, options: Options, runtime: Handle) -> Arc<Self> {
         Arc::new(Self {
             slots: Mutex::new(Slots::new(options.max_size)),
+            watch: Watch::new(&options.name),
             credentials: options.provider.clone().map(Credentials::new),
             options,
             connector: Connector::new(&config),
@@ -101,7 +105,10 @@ impl Shared {
         let acquired = match acquired {
             Acquired::Now(member) => {
                 let mut lease = Lease::new(self, member);
-                if self.look_over(&mut lease) == Look::Fit {
+                let now = Instant::now();
+                if self.look_over(&mut lease, now) == Look::Fit {
+                    self.watch.waited(Duration::ZERO);
+                    self.lend(&mut lease, now);
                     return Ok(lease);
                 }
                 Acquired::Now(lease)
@@ -109,7 +116,16 @@ impl Shared {
             Acquired::Later => Acquired::Later,
             Acquired::Closed => Acquired::Closed,
         };
-        Box::pin(self.stand_in_line(ticket, acquired, deadline)).await
+        let standing = Box::pin(self.stand_in_line(ticket, acquired, deadline));
+        let mut lease = self.watch.waiting(standing).await?;
+        self.lend(&mut lease, Instant::now());
+        Ok(lease)
+    }
+
+    fn lend(&self, lease: &mut Lease, now: Instant) {
+        let member = lease.member_mut();
+        member.since = now;
+        self.watch.lent(&member.connection, now);
     }
 
     /// Waits for a connection that is fit, and keeps its place in the line while there is none.
@@ -167,9 +183,8 @@ impl Shared {
     }
 
     /// Looks a connection over before it is handed out, as far as that takes no time.
-    fn look_over(&self, lease: &mut Lease) -> Look {
+    fn look_over(&self, lease: &mut Lease, now: Instant) -> Look {
         let member = lease.member_mut();
-        let now = Instant::now();
         if self.is_expired(member, now) || !member.connection.is_silent() {
             return Look::Unfit;
         }
@@ -182,13 +197,14 @@ impl Shared {
 
     /// Looks a connection over before it is handed out. Whether it is fit.
     async fn check_out(&self, lease: &mut Lease, is_in_hook: &AtomicBool) -> bool {
-        match self.look_over(lease) {
+        let now = Instant::now();
+        match self.look_over(lease, now) {
             Look::Fit => return true,
             Look::Unfit => return false,
             Look::Unknown => {}
         }
         let member = lease.member_mut();
-        if self.is_ping_due(member, Instant::now()) {
+        if self.is_ping_due(member, now) {
             let ping = tokio::time::timeout(PING_TIMEOUT, member.connection.ping());
             if !matches!(ping.await, Ok(Ok(()))) {
                 return false;
@@ -221,7 +237,7 @@ impl Shared {
     fn is_ping_due(&self, member: &Member, now: Instant) -> bool {
         self.options
             .ping_after
-            .is_some_and(|after| now.saturating_duration_since(member.idle_since) >= after)
+            .is_some_and(|after| now.saturating_duration_since(member.since) >= after)
     }
 
     fn is_expired(&self, member: &Member, now: Instant) -> bool {
@@ -233,6 +249,8 @@ impl Shared {
     pub(super) fn release(self: &Arc<Self>, mut lease: Lease) {
         let now = Instant::now();
         let member = lease.member_mut();
+        self.watch
+            .returned(member.connection.id(), member.since, now);
         member.uses += 1;
         let worn_out = self.options.max_uses.is_some_and(|max| member.uses >= max);
         if worn_out || member.is_unusable() || self.is_expired(member, now) {
@@ -279,7 +297,7 @@ impl Shared {
     pub(super) fn close(&self) -> Vec<Connection> {
         let (idle, wakers) = self.lock().close();
         wakers.into_iter().for_each(std::task::Waker::wake);
-        self.changed.notify_waiters();
+        self.note_change();
         idle.into_iter().map(|member| member.connection).collect()
     }
 
@@ -376,7 +394,7 @@ impl Shared {
             let is_long_idle = self
                 .options
                 .idle_timeout
-                .is_some_and(|timeout| now.saturating_duration_since(member.idle_since) >= timeout);
+                .is_some_and(|timeout| now.saturating_duration_since(member.since) >= timeout);
             let is_unwanted = self.is_expired(member, now) || is_long_idle && spare > 0;
             spare -= usize::from(is_unwanted && spare > 0);
             is_unwanted
@@ -388,7 +406,7 @@ impl Shared {
         let closed = self.lock().take_idle(is_unwanted);
         if !closed.is_empty() {
             drop(closed);
-            self.changed.notify_waiters();
+            self.note_change();
         }
     }
 
@@ -405,7 +423,14 @@ impl Shared {
             drop(close);
             self.changed.notify_waiters();
         }
+        self.watch.count(|| self.counts());
         self.start_connects(connect);
+    }
+
+    /// Tells those who wait for places to become free, and whoever watches.
+    fn note_change(&self) {
+        self.watch.count(|| self.counts());
+        self.changed.notify_waiters();
     }
 
     pub(super) fn start_connects(self: &Arc<Self>, count: usize) {
@@ -434,7 +459,7 @@ impl Shared {
             .flatten()
             .for_each(std::task::Waker::wake);
         if !goes_on {
-            self.changed.notify_waiters();
+            self.note_change();
         }
         goes_on
     }
@@ -442,7 +467,7 @@ impl Shared {
     /// A connect ends because the pool is closed.
     pub(super) fn give_up_connect(&self) {
         let _ = self.lock().connect_failed();
-        self.changed.notify_waiters();
+        self.note_change();
     }
 
     fn lose(self: &Arc<Self>) {
@@ -454,6 +479,7 @@ impl Shared {
     /// Why there is no connection: what the pool was doing, and what went wrong last.
     #[cold]
     fn timed_out(&self, is_in_hook: bool) -> Error {
+        self.watch.timed_out();
         let Counts {
             open,
             idle,
@@ -467,9 +493,13 @@ impl Shared {
         } else {
             "no connection became free in time"
         };
+        let longest = match self.watch.longest_holder() {
+            Some((time, activity)) => format!(", the longest for {time:.1?} with \"{activity}\""),
+            None => String::new(),
+        };
         let message = format!(
-            "{message}: {busy} of {max} are busy, {connecting} connecting, {waiting} others wait \
-             in line"
+            "{message}: {busy} of {max} are busy{longest}, {connecting} connecting, {waiting} \
+             others wait in line"
         );
         match self.last_error() {
             Some(error) => Error::new(
@@ -506,7 +536,7 @@ impl Member {
             connection,
             generation,
             expires,
-            idle_since: now,
+            since: now,
             uses: 0,
         }
     }
@@ -554,7 +584,7 @@ impl Lease {
     /// To the next in line, or among the idle ones.
     fn give_back(&mut self, now: Instant) {
         if let Some(mut member) = self.member.take() {
-            member.idle_since = now;
+            member.since = now;
             let effects = self.shared.lock().give_back(member);
             self.shared.settle(effects);
         }

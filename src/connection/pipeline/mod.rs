@@ -22,6 +22,7 @@ use self::sink::PipelineSink;
 use self::tuple::{Slots, Visitor};
 use super::Connection;
 use super::execute::is_stale;
+use super::observe::{Observation, PIPELINE};
 use super::sinks::Reply;
 use super::timer::Limit;
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -83,7 +84,12 @@ impl Connection {
     ) -> Result<S::Output, PipelineError> {
         let limit = self.default_limit();
         let mut slots = statements.slots();
-        self.run_pipeline(&statements, &mut slots, limit).await?;
+        let first = statements.first_sql().unwrap_or_default();
+        let observation = Observation::start_as(self, Some(PIPELINE), first);
+        let ran = self.run_pipeline(&statements, &mut slots, limit);
+        observation
+            .watch(ran, |()| None, PipelineError::error)
+            .await?;
         statements.finish(slots)
     }
 
@@ -121,7 +127,10 @@ impl Connection {
     pub async fn pipeline_each<S: Pipeline>(&mut self, statements: S) -> Result<S::Each> {
         let limit = self.default_limit();
         let mut slots = statements.slots();
-        self.run_each(&statements, &mut slots, limit).await?;
+        let first = statements.first_sql().unwrap_or_default();
+        let observation = Observation::start_as(self, Some(PIPELINE), first);
+        let ran = self.run_each(&statements, &mut slots, limit);
+        observation.watch(ran, |()| None, |error| error).await?;
         Ok(statements.finish_each(slots))
     }
 
