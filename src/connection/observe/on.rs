@@ -33,7 +33,7 @@ pub(crate) struct Observation {
     #[cfg(feature = "tracing")]
     span: Span,
     #[cfg(feature = "metrics")]
-    begun: std::time::Instant,
+    begun: tokio::time::Instant,
     #[cfg(feature = "metrics")]
     place: Arc<Place>,
     has_ended: bool,
@@ -121,7 +121,7 @@ impl Observation {
             #[cfg(feature = "tracing")]
             span,
             #[cfg(feature = "metrics")]
-            begun: std::time::Instant::now(),
+            begun: tokio::time::Instant::now(),
             #[cfg(feature = "metrics")]
             place: Arc::clone(place),
             has_ended: false,
