@@ -1,12 +1,12 @@
 //! The main job in one program: connect, load rows, read them back typed, a transaction, a
-//! timeout, and an error that says what is wrong.
+//! timeout, an error that says what is wrong; pipelines, COPY, a pool, notifications.
 //!
 //! `cargo xtask demo` runs it against a server that it finds or starts. By hand:
 //! `DATABASE_URL=postgres://… cargo run --example quickstart`.
 
 use std::time::{Duration, Instant};
 
-use kornak::{Connection, FromRow, Pool};
+use kornak::{Connection, FromRow, ListenEvent, Pool, all, exec, one};
 
 #[derive(Debug, FromRow)]
 struct City {
@@ -143,6 +143,60 @@ async fn main() -> kornak::Result<()> {
     assert_eq!(both, (500, 2500));
 
     let clock = Instant::now();
+    let (count, big, grown) = connection
+        .pipeline((
+            one::<i64>("select count(*) from city", ()),
+            all::<String>("select name from city where population > $1", (9_999_000,)),
+            exec("update city set population = population + 1", ()),
+        ))
+        .await?;
+    report(
+        clock,
+        format_args!(
+            "ran three statements in one round trip: {} of {count} cities are big, {grown} grew",
+            big.len()
+        ),
+    );
+    assert_eq!((count, grown, big.len()), (CITIES.into(), 10_000, 1));
+
+    let clock = Instant::now();
+    let new = (1..=1_000).map(|i| (CITIES + i, format!("New City {i}")));
+    let founded = connection
+        .execute_many(
+            "insert into city values ($1, $2, 1, current_date, null)",
+            new,
+        )
+        .await?;
+    report(
+        clock,
+        format_args!("founded {founded} cities, one statement each, as one transaction"),
+    );
+    assert_eq!(founded, 1_000);
+
+    let clock = Instant::now();
+    let mut copy = connection
+        .copy_in_rows("city", &["id", "name", "population", "founded"])
+        .await?;
+    let today = kornak::Date::new(2026, 1, 1).expect("a day");
+    for i in 1..=CITIES {
+        let name = format!("Copied City {i}");
+        copy.send((100_000 + i, name, 1_i64, today)).await?;
+    }
+    let copied = copy.finish().await?;
+    let mut csv = Vec::new();
+    let bytes = connection
+        .copy_out("copy city to stdout (format csv)")
+        .await?
+        .write_to(&mut csv)
+        .await?;
+    report(
+        clock,
+        format_args!("copied {copied} typed rows in, and {bytes} bytes of CSV out"),
+    );
+    let lines = csv.split(|byte| *byte == b'\n').count();
+    assert_eq!(lines, 21_001, "10,000 and 1,000 and 10,000 cities");
+
+    let clock = Instant::now();
     let timeout = Duration::from_millis(100);
     let error = connection
         .query("select pg_sleep(60)")
@@ -194,6 +248,23 @@ async fn main() -> kornak::Result<()> {
             pool.status().size
         ),
     );
+
+    let clock = Instant::now();
+    let mut first = pool.subscribe(["city_founded"]).await?;
+    let mut second = pool.subscribe(["city_founded"]).await?;
+    let mut sender = pool.acquire().await?;
+    sender.notify("city_founded", "Kornakville").await?;
+    for subscription in [&mut first, &mut second] {
+        match subscription.next().await? {
+            ListenEvent::Notification(news) => assert_eq!(news.payload, "Kornakville"),
+            other => panic!("{other:?}"),
+        }
+    }
+    report(
+        clock,
+        format_args!("two subscribers heard of a new city over one connection"),
+    );
+    drop((first, second, sender));
     pool.close(Duration::from_secs(1)).await;
     Ok(())
 }
