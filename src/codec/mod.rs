@@ -4,6 +4,130 @@
 //! type is checked once for a statement, not for each value. One file for each family of
 //! PostgreSQL types, and in `ext` one for each foreign crate.
 //!
+//! # Types of your own
+//!
+//! Most need no codec: derive [`Encode`](macro@crate::Encode) and
+//! [`Decode`](macro@crate::Decode) for enums, composite types and newtypes, and they work
+//! wherever the built-in types do, in arrays, ranges, composites, rows, parameters and COPY.
+//!
+//! What has a binary form that no derive can know takes the two traits by hand. The driver's
+//! own types have nothing else and no other way, so that such a codec costs what a built-in
+//! one does: it is called directly, once for each value, with the bytes where they lie in the
+//! read buffer, and [`Decode::accepts`] is asked once for a statement. Any bytes must give a
+//! value or an error: read them with a [`Reader`], which can't leave them, and never size an
+//! allocation by a number in them ([`Reader::count`] checks it against what is there).
+//!
+//! ```
+//! use kornak::codec::{Decode, Encode, IsNull, ParamWriter, RawValue, wrong_encode_type};
+//! use kornak::error::{DecodeError, EncodeError};
+//! use kornak::row::Scalar;
+//! use kornak::types::Type;
+//!
+//! /// A place on earth; a `point` in the database, whose binary form is two `float8`
+//! /// (`point_send` in the server's `geo_ops.c`).
+//! #[derive(Clone, Copy, Debug, PartialEq)]
+//! struct Place {
+//!     longitude: f64,
+//!     latitude: f64,
+//! }
+//!
+//! impl Encode for Place {
+//!     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+//!         if *ty != Type::POINT {
+//!             return Err(wrong_encode_type::<Self>(ty));
+//!         }
+//!         out.put_f64(self.longitude);
+//!         out.put_f64(self.latitude);
+//!         Ok(IsNull::No)
+//!     }
+//! }
+//!
+//! impl<'r> Decode<'r> for Place {
+//!     fn accepts(ty: &Type) -> bool {
+//!         *ty == Type::POINT
+//!     }
+//!
+//!     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+//!         let mut reader = value.reader();
+//!         let (longitude, latitude) = (reader.f64()?, reader.f64()?);
+//!         reader.finish()?;
+//!         if !(-90.0..=90.0).contains(&latitude) {
+//!             return Err(value.error::<Self>("its latitude is not within 90 degrees"));
+//!         }
+//!         Ok(Self { longitude, latitude })
+//!     }
+//! }
+//!
+//! // It may be fetched alone, as a row of one column.
+//! impl Scalar for Place {}
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> kornak::Result<()> {
+//! # let url = xtask::server::Server::for_tests().url();
+//! # let mut connection = kornak::Connection::connect(&url).await?;
+//! let home = Place { longitude: 76.95, latitude: 8.5 };
+//! let moved: Place = connection.fetch_one("select $1::point + point(1, 1)", (home,)).await?;
+//! assert_eq!(moved, Place { longitude: 77.95, latitude: 9.5 });
+//!
+//! // Arrays, NULL and the rest come by themselves.
+//! let (all, none): (Vec<Place>, Option<Place>) = connection
+//!     .fetch_one("select array[$1, $2]::point[], null::point", (home, moved))
+//!     .await?;
+//! assert_eq!(all, [home, moved]);
+//! assert_eq!(none, None);
+//!
+//! let wrong: kornak::Result<Place> = connection.fetch_one("select point(1, 91) as p", ()).await;
+//! assert_eq!(
+//!     wrong.unwrap_err().to_string().lines().next(),
+//!     Some("column \"p\": can't read PostgreSQL point into a Rust Place: \
+//!           its latitude is not within 90 degrees"),
+//! );
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A type that isn't built in is known by its name, because its OID differs from database to
+//! database: `ty.name() == "geography"`, and [`Type::schema`] where that matters.
+//!
+//! To read or write a built-in type in another way, give it a newtype with a codec of its
+//! own. The one inside can be called for the rest:
+//!
+//! ```
+//! use kornak::codec::{Decode, RawValue, rust_name};
+//! use kornak::error::DecodeError;
+//! use kornak::row::Scalar;
+//! use kornak::types::Type;
+//!
+//! /// What an old table says with `'Y'` and `'N'`.
+//! #[derive(Debug, PartialEq)]
+//! struct YesNo(bool);
+//!
+//! impl<'r> Decode<'r> for YesNo {
+//!     fn accepts(ty: &Type) -> bool {
+//!         <&str>::accepts(ty)
+//!     }
+//!
+//!     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+//!         match <&str>::decode(value).map_err(|e| e.with_rust_type(rust_name::<Self>()))? {
+//!             "Y" => Ok(Self(true)),
+//!             "N" => Ok(Self(false)),
+//!             other => Err(value.error::<Self>(format!("{other:?} is neither \"Y\" nor \"N\""))),
+//!         }
+//!     }
+//! }
+//!
+//! impl Scalar for YesNo {}
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> kornak::Result<()> {
+//! # let url = xtask::server::Server::for_tests().url();
+//! # let mut connection = kornak::Connection::connect(&url).await?;
+//! let paid: Vec<YesNo> = connection.fetch_one("select '{Y,N}'::char(1)[]", ()).await?;
+//! assert_eq!(paid, [YesNo(true), YesNo(false)]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The layer knows nothing of the protocol. The forms of the values are those of the
 //! server's send and receive functions (`src/backend/utils/adt/` in its sources).
 

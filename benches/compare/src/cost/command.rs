@@ -4,6 +4,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::decoding;
 use super::gates::Gates;
 use super::measure::Bench;
 use super::table::{self, Measured};
@@ -38,7 +39,10 @@ pub fn run(arguments: &[String]) -> Result<bool> {
         .filter(|row| row.work.name().contains(&only))
         .collect();
     let measured = measure(&bench, &rows)?;
-    println!("{}", table::render(&measured, &gates));
+    if !measured.is_empty() {
+        println!("{}", table::render(&measured, &gates));
+    }
+    println!("{}", decoding::table(&only)?);
     let mut failures = Vec::new();
     for (row, [kornak, _, _, peer]) in &measured {
         if let Some(kornak) = kornak {

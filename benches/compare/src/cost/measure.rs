@@ -121,19 +121,10 @@ impl Bench {
     }
 
     fn instructions(&self, driver: &str, row: &Row, times: u64) -> Result<f64> {
-        let mut command = Command::new("valgrind");
-        command
-            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-            .arg(self.programs.join("compare"))
-            .arg("client");
+        let mut command = Command::new(self.programs.join("compare"));
+        command.arg("client");
         self.arguments(&mut command, driver, row, times);
-        let output = checked(&mut command)?;
-        let text = String::from_utf8_lossy(&output.stderr);
-        let collected = text
-            .lines()
-            .find_map(|line| line.split("Collected :").nth(1));
-        let count = collected.and_then(|count| count.trim().parse().ok());
-        count.ok_or_else(|| format!("callgrind counted nothing:\n{text}").into())
+        callgrind(&command)
     }
 
     fn system_calls(&self, driver: &str, row: &Row, times: u64) -> Result<BTreeMap<String, f64>> {
@@ -180,6 +171,26 @@ impl Drop for Bench {
         let _ = self.replay.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The instructions of a whole process.
+///
+/// # Errors
+///
+/// If it fails, or callgrind prints what isn't understood.
+pub fn callgrind(command: &Command) -> Result<f64> {
+    let mut valgrind = Command::new("valgrind");
+    valgrind
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    let output = checked(&mut valgrind)?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let collected = text
+        .lines()
+        .find_map(|line| line.split("Collected :").nth(1));
+    let count = collected.and_then(|count| count.trim().parse().ok());
+    count.ok_or_else(|| format!("callgrind counted nothing:\n{text}").into())
 }
 
 fn checked(command: &mut Command) -> Result<Output> {
