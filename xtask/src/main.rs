@@ -36,7 +36,8 @@ cargo xtask <command>
                          shows that the tests fail when tests/mutants/<id>.patch breaks the
                          driver
   cost [--only part]     instructions, allocations and system calls of each workload, beside
-                         raw and tokio-postgres, and the gates of benches/targets.toml
+                         raw and tokio-postgres, and the gates of benches/targets.toml;
+                         instructions per decoded value (`--only decode-` for these alone)
   bench [--quick] [--only part] [--setting part] [--drivers names] [--rounds n]
         [--seconds n] [--json file]
                          every driver at every workload against a real server; the rounds

@@ -42,8 +42,7 @@ pub fn run(arguments: &[String]) -> Result<bool> {
     if !measured.is_empty() {
         println!("{}", table::render(&measured, &gates));
     }
-    println!("{}", decoding::table(&only)?);
-    let mut failures = Vec::new();
+    let mut failures = decoding::print(&only)?;
     for (row, [kornak, _, _, peer]) in &measured {
         if let Some(kornak) = kornak {
             failures.extend(gates.failures(row.work.name(), kornak, peer.as_ref()));
