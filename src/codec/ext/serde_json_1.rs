@@ -14,6 +14,10 @@ use crate::types::Type;
 /// It goes straight between the value and the connection's buffers. `T` can borrow strings
 /// without escapes where the row is visited in place.
 ///
+/// Numbers are what serde_json makes of them: one that no `i64`, `u64` or `f64` holds exactly is
+/// rounded in a `Value`, unless the program turns on that crate's feature
+/// `arbitrary_precision`. [`RawJson`](crate::RawJson) keeps the text.
+///
 /// # Example
 ///
 /// ```
