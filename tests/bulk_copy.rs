@@ -122,6 +122,7 @@ async fn typed_rows_go_in_and_come_out() {
         got.push(user);
     }
     assert_eq!(rows.rows(), 20_000);
+    assert!(rows.bytes() > 20_000 * 10);
     assert!(rows.next().await.unwrap().is_none());
     assert_eq!(got[0].name.as_deref(), Some("tuple"));
     assert_eq!(got[1], User { id: 1, name: None });

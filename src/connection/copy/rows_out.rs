@@ -94,6 +94,7 @@ where
                 batch,
                 parser: Parser::default(),
                 reply: Reply::default(),
+                bytes: 0,
             },
             taken: 0,
             is_over: false,
@@ -128,6 +129,11 @@ where
     /// How many rows were handed out so far.
     pub fn rows(&self) -> u64 {
         self.taken
+    }
+
+    /// How many bytes have come so far.
+    pub fn bytes(&self) -> u64 {
+        self.sink.bytes
     }
 
     fn poll_row(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
@@ -226,6 +232,7 @@ struct RowsSink<T> {
     batch: Batch<T>,
     parser: Parser,
     reply: Reply,
+    bytes: u64,
 }
 
 impl<T: for<'r> FromRow<'r>> Sink for RowsSink<T> {
@@ -243,6 +250,7 @@ impl<T: for<'r> FromRow<'r>> Sink for RowsSink<T> {
 
     #[inline]
     fn on_copy_data(&mut self, _: At, data: &[u8]) -> ControlFlow<()> {
+        self.bytes += data.len() as u64;
         match self.parser.feed(data, &mut self.batch) {
             Ok(flow) => flow,
             Err(error) => self.reply.fail_locally(error, true),

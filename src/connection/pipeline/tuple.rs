@@ -208,12 +208,13 @@ macro_rules! lists {
             }
 
             fn finish(&self, slots: Self::Slots) -> Result<Self::Output, PipelineError> {
-                let numbered = (0..).zip(self.iter().zip(slots));
-                numbered
-                    .map(|(index, (item, slot))| {
-                        slot.finish(item).map_err(|error| at((index, error)))
-                    })
-                    .collect()
+                // Collecting `Result`s would not know how many there are.
+                let mut outputs = Vec::with_capacity(slots.len());
+                for (index, (item, slot)) in (0..).zip(self.iter().zip(slots)) {
+                    let output = slot.finish(item).map_err(|error| at((index, error)))?;
+                    outputs.push(output);
+                }
+                Ok(outputs)
             }
 
             fn finish_each(&self, slots: Self::Slots) -> Self::Each {
