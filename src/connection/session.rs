@@ -69,17 +69,22 @@ pub(super) struct Commands {
 }
 
 impl Commands {
-    /// Looks at the tag of a command that was completed (`cmdtaglist.h`).
+    /// Looks at the tag of a command that was completed (`cmdtaglist.h`). Most begin with
+    /// another letter.
     #[inline]
     fn note(&mut self, command: CommandComplete<'_>) {
-        if command.starts_with(b"ALTER") {
-            self.altered = true;
-        } else if command.is("COMMIT") {
-            self.committed = true;
-        } else if command.is("ROLLBACK") {
-            self.rolled_back = true;
-        } else {
-            return;
+        if matches!(command.initial(), b'A' | b'C' | b'R') {
+            self.look_at(command);
+        }
+    }
+
+    #[cold]
+    fn look_at(&mut self, command: CommandComplete<'_>) {
+        match command.command() {
+            "ALTER" => self.altered = true,
+            "COMMIT" => self.committed = true,
+            "ROLLBACK" => self.rolled_back = true,
+            _ => return,
         }
         self.are_notable = true;
     }

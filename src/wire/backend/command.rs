@@ -36,10 +36,10 @@ impl<'a> CommandComplete<'a> {
         self.tag == tag.as_bytes()
     }
 
-    /// Whether the tag begins with these bytes.
+    /// The first byte of the tag; 0 where it is empty.
     #[inline]
-    pub fn starts_with(&self, prefix: &[u8]) -> bool {
-        self.tag.starts_with(prefix)
+    pub fn initial(&self) -> u8 {
+        self.tag.first().copied().unwrap_or_default()
     }
 
     /// The first word of the tag: `SELECT`, `INSERT`, `CREATE`.
