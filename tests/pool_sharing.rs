@@ -555,45 +555,42 @@ async fn r46_labels_fields_and_domains_are_renewed_in_the_whole_pool() {
     }
 }
 
+#[derive(Debug, PartialEq, Decode)]
+#[kornak(name = "point2")]
+struct Point {
+    x: i32,
+    y: i32,
+}
+
 #[derive(Debug, PartialEq, FromRow)]
-struct Names {
-    p: Pair,
+struct Place {
+    p: Point,
 }
 
 #[tokio::test]
-async fn r46_fields_that_change_their_names_are_read_by_the_new_ones() {
-    let shared = Shared::new("create type pair as (a int, b text); create table t (p pair)");
+async fn r46_fields_that_swap_their_names_are_read_by_the_new_ones() {
+    let setup = "create type point2 as (x int, y int); create table t (p point2); \
+                 insert into t values ((1, 2))";
+    let shared = Shared::new(setup);
     let (mut first, _) = shared.fresh().await;
     let (mut second, _) = shared.fresh().await;
-    first
-        .execute("insert into t values ((1, 'one'))", ())
-        .await
-        .unwrap();
     let sql = "select p from t";
     for connection in [&mut first, &mut second] {
-        let names: Names = connection.fetch_one(sql, ()).await.unwrap();
-        assert_eq!(names.p.b, "one");
+        let place: Place = connection.fetch_one(sql, ()).await.unwrap();
+        assert_eq!(place.p, Point { x: 1, y: 2 });
     }
-    // Two fields of one type, of which each gets the name of the other: the values look as
-    // before.
+    // The values are, byte for byte, what they were.
     first
         .execute_script(
-            "alter type pair add attribute c int cascade; update t set p = (1, 'one', 2); \
-             alter type pair rename attribute a to x; alter type pair rename attribute c to a; \
-             alter type pair rename attribute x to c",
+            "alter type point2 rename attribute x to z; \
+             alter type point2 rename attribute y to x; \
+             alter type point2 rename attribute z to y",
         )
         .await
         .unwrap();
-    #[derive(Debug, PartialEq, Decode)]
-    #[kornak(name = "pair")]
-    struct Swapped {
-        c: i32,
-        b: String,
-        a: i32,
-    }
     for connection in [&mut first, &mut second] {
-        let read: Swapped = value(connection, sql, ()).await.unwrap();
-        assert_eq!((read.c, read.a), (1, 2));
+        let place: Place = connection.fetch_one(sql, ()).await.unwrap();
+        assert_eq!(place.p, Point { x: 2, y: 1 });
         check_token(connection).await;
     }
 }
