@@ -1,10 +1,9 @@
-//! How a statement is run: warm, cold in one round trip, or described first.
+//! How a statement is run: warm, or described first. What is cold is in `cold`.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::Connection;
-use super::catalog::KnownTypes;
 use super::link::Until;
 use super::sinks::{ColdSink, Collector, Command, Ignore, Learnt, Reply, WarmSink};
 use super::timer::Limit;
@@ -12,13 +11,10 @@ use super::transaction::rolled_back;
 use crate::codec::DeclaredType;
 use crate::error::{Error, ErrorKind, Result, ServerError, SqlState};
 use crate::params::{Params, check_count};
-use crate::protocol::{BindTemplate, Part, Progress, RowBytes, Sink, Unit};
+use crate::protocol::{Part, Progress, Sink, Unit};
 use crate::row::{Columns, Plans};
-use crate::statement::{
-    Description, Prepared, declared_oids, is_plain, parameter_formats, parameters_to_declare,
-    rolls_back,
-};
-use crate::types::{Format, Type};
+use crate::statement::{Description, Prepared, declared_oids, rolls_back};
+use crate::types::Type;
 use crate::wire::TransactionStatus;
 
 /// How a unit that is started ends.
@@ -30,21 +26,6 @@ pub(super) enum End {
     Open,
     /// It stays open for the data of a COPY.
     Copy,
-}
-
-/// A statement that is described and executed in one flight.
-pub(super) struct Cold {
-    pub(super) name: String,
-    declared: Vec<DeclaredType>,
-    /// The types that were known when it was sent.
-    pub(super) types: KnownTypes,
-    is_pristine: bool,
-}
-
-/// What became of a statement, and how it was prepared, if it was.
-pub(super) struct Executed {
-    pub(super) prepared: Option<Arc<Prepared>>,
-    pub(super) reply: Reply,
 }
 
 impl Connection {
@@ -216,7 +197,7 @@ impl Connection {
 
     /// Bind, Execute, Sync: the warm path.
     #[inline]
-    async fn execute_prepared<P: Params, C: Collector>(
+    pub(super) async fn execute_prepared<P: Params, C: Collector>(
         &mut self,
         prepared: &Prepared,
         params: &P,
@@ -241,114 +222,6 @@ impl Connection {
         })?;
         self.hygiene.note(prepared.is_plain());
         Ok(())
-    }
-
-    /// Parse, Describe, Bind, Execute, Sync: a statement that is new to this connection, in
-    /// one round trip. The caller has made sure that the type of each parameter is declared,
-    /// text, or `known` from another connection, and without that, that no transaction is open
-    /// which a failure could abort.
-    pub(super) async fn execute_cold<P: Params, C: Collector>(
-        &mut self,
-        sql: &str,
-        params: &P,
-        collector: &mut C,
-        known: Option<&Description>,
-    ) -> Result<Executed> {
-        let in_transaction = self.is_in_transaction();
-        let cold = self.start_cold(sql, params, known)?;
-        let mut sink = ColdSink::new(collector, &cold.types);
-        let progress = self.exchange(&mut sink).await?;
-        let (reply, learnt) = sink.into_parts();
-        let reply = self.end_exchange(progress, reply)?;
-        let refused = known.is_some() && reply.was_refused();
-        let Some(learnt) = learnt.filter(|_| !refused) else {
-            self.settle(&cold.name, &reply);
-            return Ok(Executed {
-                prepared: None,
-                reply,
-            });
-        };
-        let (prepared, held) = self.keep_cold(sql, &cold, learnt).await?;
-        let columns = prepared.description().columns();
-        let has_text = columns.iter().any(|column| column.format() == Format::Text);
-        if reply.lacks_binary_form() && has_text && !in_transaction {
-            // The server undid the statement. It is executed once more, with text for the
-            // columns that have no binary form.
-            self.begin_rows(sql, params, &prepared, collector)?;
-            let reply = self.execute_prepared(&prepared, params, collector).await?;
-            return Ok(Executed {
-                prepared: Some(prepared),
-                reply,
-            });
-        }
-        if let (Some(held), None) = (held, &reply.error) {
-            collector.begin(columns, &mut Plans::default())?;
-            read_held(&held, collector)?;
-        }
-        Ok(Executed {
-            prepared: Some(prepared),
-            reply,
-        })
-    }
-
-    /// Appends Parse, Describe, Bind, Execute and Sync.
-    pub(super) fn start_cold<P: Params>(
-        &mut self,
-        sql: &str,
-        params: &P,
-        known: Option<&Description>,
-    ) -> Result<Cold> {
-        let declared = declared(params);
-        let known_types = self.known_types();
-        let (oids, types) = match known {
-            Some(known) => known.parameters_to_declare(&declared),
-            None => parameters_to_declare(&declared, |oid| known_types.ty(oid)),
-        };
-        let is_pristine = self.hygiene.is_pristine();
-        let name = self.statement_name(sql);
-        let formats = parameter_formats(&declared, &types);
-        let binary = [Format::Binary.to_wire()];
-        let template = BindTemplate::new(
-            &name,
-            formats.iter().copied(),
-            declared.len(),
-            binary.iter().copied(),
-        )?;
-        self.start_unit(|unit| {
-            unit.prepare(0, &name, sql, &oids)?;
-            unit.execute(0, &template, |out| params.encode(&types, out))
-        })?;
-        self.statements.begin_parse(&name);
-        self.hygiene.note(is_plain(sql));
-        Ok(Cold {
-            name,
-            declared,
-            types: known_types,
-            is_pristine,
-        })
-    }
-
-    /// Keeps what a cold execution has learnt; with it the rows that were held back until
-    /// their types are known.
-    pub(super) async fn keep_cold(
-        &mut self,
-        sql: &str,
-        cold: &Cold,
-        learnt: Learnt,
-    ) -> Result<(Arc<Prepared>, Option<Vec<u8>>)> {
-        check_count(cold.declared.len(), learnt.parameters.len())?;
-        let columns = learnt.columns.unwrap_or_default();
-        let prepared = self
-            .keep(
-                sql,
-                &cold.declared,
-                &cold.name,
-                learnt.parameters,
-                columns,
-                cold.is_pristine,
-            )
-            .await?;
-        Ok((prepared, learnt.held))
     }
 
     /// Parse, Describe, Sync: prepares a statement and learns what it takes and returns.
@@ -605,7 +478,7 @@ impl Connection {
 
     /// A name for a statement that will be kept, for which room is made, or the unnamed one
     /// for one that won't.
-    fn statement_name(&mut self, sql: &str) -> String {
+    pub(super) fn statement_name(&mut self, sql: &str) -> String {
         self.hygiene.note_text(sql);
         // Behind a pooler the server that keeps a name may be another's next time.
         if self.statements.keeps(sql) && !self.is_pooled {
@@ -716,16 +589,4 @@ pub(super) fn declared<P: Params>(params: &P) -> Vec<DeclaredType> {
     (0..params.count())
         .map(|index| params.declared(index))
         .collect()
-}
-
-/// Reads the rows that were held back until their types were known.
-fn read_held<C: Collector>(mut held: &[u8], collector: &mut C) -> Result<()> {
-    while let Some((length, rest)) = held.split_first_chunk::<4>() {
-        let (row, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
-        held = rest;
-        if collector.row(RowBytes::borrowed(row))?.is_break() {
-            break;
-        }
-    }
-    Ok(())
 }

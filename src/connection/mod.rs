@@ -4,6 +4,7 @@ mod advice;
 mod advisory;
 mod cancel;
 mod catalog;
+mod cold;
 mod connect;
 mod copy;
 mod endpoint;

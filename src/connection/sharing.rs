@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Connection;
 use super::catalog::{Catalog, KnownTypes};
-use super::execute::Executed;
+use super::cold::Executed;
 use super::sinks::{Collector, Reply};
 use crate::codec::DeclaredType;
 use crate::error::{Error, ErrorKind, Result};
@@ -62,11 +62,12 @@ impl Connection {
             }
             Err(error) => return Err(error),
         };
-        if executed.reply.was_refused() {
+        let is_refused = executed.reply.was_refused();
+        if is_refused || executed.reply.lacks_binary_form() {
             self.forget_shared(sql, params);
-            if !in_transaction {
-                return Ok(None);
-            }
+        }
+        if is_refused && !in_transaction {
+            return Ok(None);
         }
         Ok(Some(executed))
     }
