@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use kornak::{Connection, Listener, Pool, RetryPolicy, RowRef, all, exec, one, optional};
+use kornak::{Connection, Listener, Pool, RetryPolicy, RowRef, Type, all, exec, one, optional};
 
 use crate::pool_support::{Tested, config_over};
 use crate::support::server;
@@ -396,6 +396,15 @@ fn copies() -> Vec<Row> {
                 })
             },
         ),
+        on_connection(&["Connection::copy_in_typed"], |connection, place| {
+            Box::pin(async {
+                let sql = format!("{} (format binary)", place.copy_in());
+                let types = [Type::INT8, Type::TEXT];
+                let mut copy = connection.copy_in_typed(&sql, &types).await.unwrap();
+                copy.send((1_i64, "one")).await.unwrap();
+                assert_eq!(copy.finish().await.unwrap(), 1);
+            })
+        }),
         on_connection(&["CopyInRows::abort"], |connection, place| {
             Box::pin(async {
                 let mut transaction = connection.begin().await.unwrap();
