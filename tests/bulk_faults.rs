@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use kornak::config::Environment;
-use kornak::{Config, Connection, SqlState, exec, one};
+use kornak::{Config, Connection, ErrorKind, SqlState, exec, one};
 use live::{check_token, connect_over};
 use pool_support::Tested;
 use support::deadline::{GENEROUS, within};
@@ -207,7 +207,10 @@ async fn r26_a_link_that_dies_while_both_read_and_write_ends_each_verb_once() {
                 within(GENEROUS, "the end", counted).await
             };
             let error = ended.unwrap_err();
-            assert!(error.is_closed(), "{verb}: {error}");
+            // Where the sockets have taken all items, the COMMIT behind them is on its way too.
+            let is_unknown = error.kind() == ErrorKind::CommitOutcomeUnknown;
+            let is_told = error.is_closed() || is_unknown && matches!(verb, 2 | 3);
+            assert!(is_told, "{verb}: {error}");
             let again = connection
                 .fetch_one::<i32>("select 1", ())
                 .await
