@@ -66,6 +66,7 @@ pub use kornak_derive::{Decode, Encode, FromRow, Params};
 pub use self::codec::Json;
 pub use self::codec::{
     Date, Decode, Encode, Interval, Numeric, RawJson, Time, TimeTz, Timestamp, TimestampTz, Uuid,
+    Value,
 };
 pub use self::config::Config;
 pub use self::connection::pipeline::{PipelineError, all, exec, one, optional};

@@ -91,6 +91,31 @@ impl<'r, 't> ArrayElements<'r, 't> {
         }
     }
 
+    /// The type of the elements.
+    pub(super) fn ty(&self) -> &'t Type {
+        self.ty
+    }
+
+    /// Reads the elements of a row one by one, each by `read`, which gets no bytes for NULL.
+    pub(super) fn decode_with<T>(
+        &mut self,
+        read: impl Fn(Option<&'r [u8]>, &'t Type) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let mut values = Vec::with_capacity(self.affordable::<T>());
+        for index in 0..self.counts[0] {
+            let value = read(self.reader.value()?, self.ty);
+            values.push(value.map_err(|error| at_element(error, index))?);
+        }
+        Ok(values)
+    }
+
+    /// How many elements to make room for: a NULL takes four bytes here and the whole of `T`
+    /// there, so that the count alone must not size the allocation.
+    fn affordable<T>(&self) -> usize {
+        let affordable = 4 * self.reader.remaining() / size_of::<T>().max(1);
+        self.counts[0].min(affordable)
+    }
+
     /// Nothing must follow the elements that were read.
     pub(super) fn finish(&self) -> Result<(), DecodeError> {
         self.reader.finish()
@@ -98,19 +123,10 @@ impl<'r, 't> ArrayElements<'r, 't> {
 
     /// Reads the elements of a row one by one.
     pub(super) fn decode_each<T: Decode<'r>>(&mut self) -> Result<Vec<T>, DecodeError> {
-        let count = self.counts[0];
-        // A NULL takes four bytes here and the whole of `T` there, so that the count alone
-        // must not size the allocation.
-        let affordable = 4 * self.reader.remaining() / size_of::<T>().max(1);
-        let mut values = Vec::with_capacity(count.min(affordable));
-        for _ in 0..count {
-            let value = match self.reader.value()? {
-                Some(bytes) => T::decode(RawValue::new(bytes, self.ty, Format::Binary)),
-                None => T::decode_null(self.ty),
-            };
-            values.push(value.map_err(|error| at_element(error, values.len()))?);
-        }
-        Ok(values)
+        self.decode_with(|bytes, ty| match bytes {
+            Some(bytes) => T::decode(RawValue::new(bytes, ty, Format::Binary)),
+            None => T::decode_null(ty),
+        })
     }
 
     /// Reads the rows of a row, each by `read`.

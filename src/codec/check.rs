@@ -114,6 +114,7 @@ pub fn type_hint(ty: &Type) -> &'static str {
         oid::OIDVECTOR => "kornak::codec::OidVector",
         oid::PG_SNAPSHOT | oid::TXID_SNAPSHOT => "kornak::codec::Snapshot",
         oid::VOID => "()",
+        oid::RECORD => "a tuple of its fields, or kornak::Value",
         oid::JSON | oid::JSONB => {
             "kornak::RawJson<String>, or kornak::Json<T> with the feature with-serde_json-1"
         }
@@ -121,7 +122,9 @@ pub fn type_hint(ty: &Type) -> &'static str {
         _ if is_oid_like(ty) => "u32",
         _ => match ty.kind() {
             Kind::Enum(_) => "String, or an enum that derives kornak::Encode and kornak::Decode",
-            Kind::Composite(_) => "a struct that derives kornak::Encode and kornak::Decode",
+            Kind::Composite(_) => {
+                "a struct that derives kornak::Encode and kornak::Decode, or a tuple of its fields"
+            }
             Kind::Array(element) => array_hint(element),
             Kind::Range(subtype) => range_hint(subtype),
             Kind::Multirange(range) => match range.element() {

@@ -332,14 +332,14 @@ fn missing(name: &str) -> DecodeError {
 }
 
 #[cold]
-fn wrong_count<T>(value: RawValue<'_, '_>, count: usize, wanted: usize) -> DecodeError {
+pub(super) fn wrong_count<T>(value: RawValue<'_, '_>, count: usize, wanted: usize) -> DecodeError {
     value.error::<T>(format!(
         "it has {count} fields, where the type had {wanted} when it was looked up"
     ))
 }
 
 #[cold]
-fn wrong_field(field: &Field, oid: u32) -> DecodeError {
+pub(super) fn wrong_field(field: &Field, oid: u32) -> DecodeError {
     at(
         DecodeError::new(format!(
             "it has the type with OID {oid}, where it was {} when the composite type was \

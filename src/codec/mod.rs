@@ -155,6 +155,7 @@ mod quote;
 mod range;
 mod raw;
 mod reader;
+mod record;
 mod shaped_array;
 mod system;
 #[cfg(test)]
@@ -162,6 +163,7 @@ mod tests;
 mod text;
 mod text_search;
 mod uuid;
+mod value;
 mod vector;
 mod wrapper;
 mod writer;
@@ -204,6 +206,7 @@ pub use self::system::{Lsn, ParseLsnError, ParseSnapshotError, ParseTidError, Sn
 pub(crate) use self::text::is_text_in_binary;
 pub use self::text_search::{Lexeme, LexemePosition, LexemeWeight, TsQuery, TsQueryItem, TsVector};
 pub use self::uuid::{ParseUuidError, Uuid};
+pub use self::value::{Opaque, Record, RecordField, Value};
 pub use self::vector::{HalfVector, ParseVectorError, SparseVector, Vector};
 pub use self::writer::ParamWriter;
 

@@ -179,6 +179,15 @@ impl<T> Array<T> {
         }
     }
 
+    /// The elements that came behind `header`.
+    pub(super) fn from_header(header: &ArrayHeader, elements: Vec<T>) -> Self {
+        let dimensions = header.shape().map(|(length, lower_bound)| Dimension {
+            length,
+            lower_bound,
+        });
+        Self::shaped(dimensions.collect(), elements)
+    }
+
     fn shaped(dimensions: Vec<Dimension>, elements: Vec<T>) -> Self {
         let dimensions = if elements.is_empty() {
             Box::default()
@@ -245,9 +254,21 @@ impl<T: Encode> Encode for Array<T> {
     };
 
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        let Kind::Array(element) = ty.kind() else {
-            return Err(wrong_encode_type::<Self>(ty));
-        };
+        match ty.kind() {
+            Kind::Array(element) => self.encode_elements(ty, element, out),
+            _ => Err(wrong_encode_type::<Self>(ty)),
+        }
+    }
+}
+
+impl<T: Encode> Array<T> {
+    /// Writes the array as a `ty`, whose elements are of the type `element`.
+    pub(super) fn encode_elements(
+        &self,
+        ty: &Type,
+        element: &Type,
+        out: &mut ParamWriter<'_>,
+    ) -> Result<IsNull, EncodeError> {
         let shape = self.dimensions.iter();
         let flags = put_header::<Self>(
             ty,
@@ -295,7 +316,7 @@ impl<'r, T: Decode<'r>> Decode<'r> for Array<T> {
 
 impl<'r, T: Decode<'r>> Array<T> {
     /// Reads the elements behind `header`, all of them in one row.
-    pub(super) fn decode_flat(
+    fn decode_flat(
         header: &ArrayHeader,
         mut elements: ArrayElements<'r, '_>,
     ) -> Result<Self, DecodeError> {
@@ -307,11 +328,7 @@ impl<'r, T: Decode<'r>> Array<T> {
             elements.decode_each()?
         };
         elements.finish()?;
-        let dimensions = header.shape().map(|(length, lower_bound)| Dimension {
-            length,
-            lower_bound,
-        });
-        Ok(Self::shaped(dimensions.collect(), values))
+        Ok(Self::from_header(header, values))
     }
 }
 

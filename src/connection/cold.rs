@@ -69,7 +69,7 @@ impl Connection {
             });
         }
         if let (Some(held), None) = (held, &reply.error) {
-            collector.begin(columns, &mut Plans::default())?;
+            collector.begin(&columns.asked_in_binary(), &mut Plans::default())?;
             read_held(&held, collector)?;
         }
         Ok(Executed {

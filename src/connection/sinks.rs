@@ -199,8 +199,10 @@ impl<C: Collector> Sink for ColdSink<'_, C> {
             } else {
                 self.warm.reply.change();
             }
-        } else if let Err(error) = self.warm.collector.begin(&columns, &mut Plans::default()) {
-            self.warm.reply.failure = Some(error);
+        } else {
+            let asked = columns.asked_in_binary();
+            let begun = self.warm.collector.begin(&asked, &mut Plans::default());
+            self.warm.reply.failure = begun.err();
         }
         self.learnt.columns = Some(columns);
     }

@@ -278,7 +278,7 @@ async fn begin_shared<T: for<'r> FromRow<'r>, P: Params>(
     };
     // All types are known, so that nothing is asked while rows are still to come.
     let (prepared, _) = connection.keep_cold(sql, &cold, learnt).await?;
-    let columns = prepared.description().columns().clone();
+    let columns = prepared.description().columns().asked_in_binary();
     Ok(Some((columns, reply, progress == Progress::Idle)))
 }
 

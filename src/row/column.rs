@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::types::{Format, Type};
+use crate::types::{Format, Kind, Type};
 
 /// One column of a result (manual, "Message Formats", RowDescription).
 #[derive(Clone, Debug)]
@@ -96,6 +96,23 @@ impl Column {
 impl Columns {
     pub(crate) fn new(columns: Vec<Column>) -> Self {
         Self(columns.into())
+    }
+
+    /// The same columns as they come from a server that was asked for binary alone: a type with
+    /// parts comes so even where a part's type has no binary form, if none of these parts has a
+    /// value. A type without parts can only be NULL then, which is the same in both forms.
+    pub(crate) fn asked_in_binary(&self) -> Self {
+        if self.iter().all(|column| column.format == Format::Binary) {
+            return self.clone();
+        }
+        let binary = |column: &Column| Column {
+            format: match column.ty.base().kind() {
+                Kind::Simple | Kind::Pseudo => column.format,
+                _ => Format::Binary,
+            },
+            ..column.clone()
+        };
+        Self(self.0.iter().map(binary).collect())
     }
 
     /// The same columns with the types that `ty` gives for their OIDs.

@@ -31,6 +31,8 @@ scalars! {
 }
 
 impl<S> Scalar for RawJson<S> {}
+
+scalars! { crate::codec::Value }
 impl<T> Scalar for Range<T> {}
 impl<T> Scalar for Multirange<T> {}
 

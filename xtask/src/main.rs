@@ -14,6 +14,7 @@ mod pg;
 mod source;
 mod test;
 mod tidy;
+mod types;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,9 @@ cargo xtask <command>
         [--seconds n] [--json file]
                          every driver at every workload against a real server; the rounds
                          go to target/bench.json
+  types [--version 15|18]
+                         sends every type's values, and all rows of the system's relations,
+                         there and back, and has the server compare them
   tidy                   checks the layers of the modules, and what lints can't see
   ledger [--write]       checks, or writes, the table of scenarios in tests/LEDGER.md
   audit                  checks the dependencies against deny.toml
@@ -78,6 +82,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "pg" => pg::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(rest),
+        "types" => types::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

@@ -141,6 +141,8 @@ registry! {
     "[T; N]": [i32; 2], [[i16; 2]; 2], Vec<[Option<i32>; 0]>;
     "Box<[T]>": Box<[i32]>, Vec<Box<[i32]>>;
     "Arc<[T]>": Arc<[Option<i32>]>;
+    "($($name,)+)": (i32,), (i32, Option<String>), Vec<(Option<i64>, (bool,))>;
+    "Value": Value, Vec<Value>, Range<Value>;
     "Array<T>": Array<i32>, Array<Option<&str>>, Array<Vec<i16>>, Vec<Array<u32>>;
     #[cfg(feature = "with-uuid-1")]
     "ext/uuid_1: Uuid": uuid::Uuid, Vec<uuid::Uuid>;

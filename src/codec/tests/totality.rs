@@ -1,6 +1,6 @@
 //! Every decoder over bytes that are no values.
 
-use super::registry::{decoders, seeds, types};
+use super::registry::{Decoder, decoders, seeds, types};
 use super::{decode_value, from_hex};
 use crate::codec::{Uuid, type_hint};
 use crate::types::{Format, Type};
@@ -95,11 +95,12 @@ fn a_type_that_is_not_accepted_is_not_decoded_by_chance() {
 /// An error's advice must not be to cast a column to text that can be read as it is.
 #[test]
 fn every_type_that_can_be_read_is_advised() {
-    let decoders = decoders();
+    // A `Value` reads everything, which is no advice.
+    let mut decoders = decoders();
+    let reads = |decoder: &Decoder, ty: &Type| (decoder.accepts)(ty, Format::Binary);
+    decoders.retain(|one| !reads(one, &Type::ACLITEM) && !reads(one, &Type::ACLITEM_ARRAY));
     for ty in types() {
-        let is_read = decoders
-            .iter()
-            .any(|decoder| (decoder.accepts)(&ty, Format::Binary));
+        let is_read = decoders.iter().any(|decoder| reads(decoder, &ty));
         let hint = type_hint(&ty);
         if is_read {
             assert!(!hint.contains("cast to text"), "{ty}: {hint}");
