@@ -3,7 +3,10 @@
 use std::fmt::{self, Debug, Display, Write as _};
 use std::str::FromStr;
 
-use kornak::codec::{self, Decode, Encode, decode_value, encode_value};
+use kornak::codec::{
+    self, Cid, Decode, Encode, Hstore, Int2Vector, Lsn, Multirange, OidVector, Range, Snapshot,
+    Tid, Xid, decode_value, encode_value,
+};
 use kornak::internals::buffer::WriteBuffer;
 use kornak::types::Format;
 use kornak::{Date, Time, Timestamp, TimestampTz, Type};
@@ -18,6 +21,21 @@ where
     Decoder {
         accepts: codec::accepts::<T>,
         check: |bytes, ty, format| checked::<T>(bytes, ty, format).is_some(),
+    }
+}
+
+/// A Rust type that can be shown, whatever its values are.
+pub(super) const fn displayed<T>() -> Decoder
+where
+    T: for<'r> Decode<'r> + Encode + Debug + Display,
+{
+    Decoder {
+        accepts: codec::accepts::<T>,
+        check: |bytes, ty, format| {
+            let value = checked::<T>(bytes, ty, format);
+            let shown = value.map(|value| value.to_string());
+            shown.is_some()
+        },
     }
 }
 
@@ -126,6 +144,16 @@ pub(super) trait Ranged {
 
 impl Ranged for kornak::Uuid {}
 impl Ranged for Time {}
+impl Ranged for Lsn {}
+impl Ranged for Tid {}
+impl Ranged for Snapshot {}
+impl Ranged for Xid {}
+impl Ranged for Cid {}
+impl Ranged for Int2Vector {}
+impl Ranged for OidVector {}
+impl Ranged for Hstore {}
+impl<T> Ranged for Range<T> {}
+impl<T> Ranged for Multirange<T> {}
 
 macro_rules! ranged {
     ($($ty:ident)*) => {

@@ -6,13 +6,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use kornak::codec::{self, decode_value};
-use kornak::codec::{BitString, Cidr, Inet, MacAddr8};
+use kornak::codec::{
+    BitString, Cid, Cidr, Circle, Cube, HalfVector, Hstore, Inet, Int2Vector, Line, LineSegment,
+    Lsn, MacAddr, MacAddr8, Money, Multirange, OidVector, Path, Point, Polygon, Range, Rectangle,
+    Snapshot, SparseVector, Tid, TsQuery, TsVector, Vector, Xid,
+};
 use kornak::types::Kind;
 use kornak::{
     Date, Interval, Json, Numeric, RawJson, Time, TimeTz, Timestamp, TimestampTz, Type, Uuid,
 };
 
-use super::checks::{elements, owned, show, shown};
+use super::checks::{displayed, elements, owned, show, shown};
 use super::{Decoder, registry};
 
 /// A Rust type that borrows from the row.
@@ -126,7 +130,41 @@ static CHECKED: &[Decoder] = &[
     owned::<BitString>(),
     owned::<Inet>(),
     owned::<Cidr>(),
-    owned::<MacAddr8>(),
+    displayed::<MacAddr>(),
+    displayed::<MacAddr8>(),
+    displayed::<Money>(),
+    displayed::<Point>(),
+    displayed::<Line>(),
+    displayed::<LineSegment>(),
+    displayed::<Rectangle>(),
+    displayed::<Path>(),
+    displayed::<Polygon>(),
+    displayed::<Circle>(),
+    displayed::<TsVector>(),
+    displayed::<TsQuery>(),
+    shown::<Lsn>(),
+    shown::<Tid>(),
+    shown::<Snapshot>(),
+    shown::<Xid>(),
+    shown::<Cid>(),
+    shown::<Int2Vector>(),
+    shown::<OidVector>(),
+    shown::<Range<i32>>(),
+    shown::<Range<i64>>(),
+    shown::<Range<String>>(),
+    // A few bytes can stand for a number of 147,455 digits, whose text takes more memory.
+    owned::<Range<Numeric>>(),
+    displayed::<Range<Date>>(),
+    displayed::<Range<TimestampTz>>(),
+    shown::<Multirange<i32>>(),
+    shown::<Multirange<i64>>(),
+    shown::<Multirange<String>>(),
+    owned::<Multirange<Numeric>>(),
+    shown::<Hstore>(),
+    displayed::<Cube>(),
+    displayed::<Vector>(),
+    displayed::<HalfVector>(),
+    displayed::<SparseVector>(),
     // Containers.
     owned::<Option<Box<i32>>>(),
     elements::<bool>(),
@@ -161,12 +199,25 @@ pub(super) fn custom_types() -> Vec<Type> {
     let color = custom(COLOR, "color", Kind::Enum(labels));
     let colors = custom(COLORS, "_color", Kind::Array(color.clone()));
     let positive = custom(POSITIVE, "positive", Kind::Domain(Type::INT4));
+    let texts = custom(TEXTRANGE, "textrange", Kind::Range(Type::TEXT));
+    let sets = custom(
+        TEXTMULTIRANGE,
+        "textmultirange",
+        Kind::Multirange(texts.clone()),
+    );
     vec![
         color,
         colors,
         custom(POSITIVES, "_positive", Kind::Array(positive)),
         custom(CITEXT, "citext", Kind::Simple),
         custom(LTREE, "ltree", Kind::Simple),
+        texts,
+        sets,
+        custom(HSTORE, "hstore", Kind::Simple),
+        custom(CUBE, "cube", Kind::Simple),
+        custom(VECTOR, "vector", Kind::Simple),
+        custom(HALFVEC, "halfvec", Kind::Simple),
+        custom(SPARSEVEC, "sparsevec", Kind::Simple),
     ]
 }
 
@@ -176,3 +227,10 @@ pub(super) const POSITIVE: u32 = 60_002;
 pub(super) const POSITIVES: u32 = 60_003;
 pub(super) const CITEXT: u32 = 60_004;
 pub(super) const LTREE: u32 = 60_005;
+pub(super) const TEXTRANGE: u32 = 60_006;
+pub(super) const TEXTMULTIRANGE: u32 = 60_007;
+pub(super) const HSTORE: u32 = 60_008;
+pub(super) const CUBE: u32 = 60_009;
+pub(super) const VECTOR: u32 = 60_010;
+pub(super) const HALFVEC: u32 = 60_011;
+pub(super) const SPARSEVEC: u32 = 60_012;

@@ -73,6 +73,40 @@ const VALUES: &[(&str, &str)] = &[
     ("array-jsonb", "array['1'::jsonb, '[]']"),
     ("int2vector", "'1 2 3'::int2vector"),
     ("oidvector", "'1 2 3'::oidvector"),
+    ("numeric", "-12345678901234567890.123456789"),
+    ("numeric-infinity", "'-Infinity'::numeric"),
+    ("interval", "'-1 year 3 days 04:05:06.7'::interval"),
+    ("timetz", "'24:00:00-15:59:59'::timetz"),
+    ("money", "1234.56::numeric::money"),
+    ("varbit", "b'101101110'::varbit"),
+    ("inet", "'192.168.0.1/24'::inet"),
+    ("cidr", "'2001:db8::/32'::cidr"),
+    ("macaddr", "'08:00:2b:01:02:03'::macaddr"),
+    ("macaddr8", "'08:00:2b:ff:fe:01:02:03'::macaddr8"),
+    ("point", "'(1.5,-2)'::point"),
+    ("line", "'{1,-1,0.5}'::line"),
+    ("lseg", "'[(1,2),(3,4)]'::lseg"),
+    ("box", "'(3,4),(1,2)'::box"),
+    ("path", "'[(1,2),(3,4)]'::path"),
+    ("polygon", "'((1,2),(3,4),(5,6))'::polygon"),
+    ("circle", "'<(1,2),3>'::circle"),
+    ("tsvector", "'cat:3A rat:5B,7 on'::tsvector"),
+    ("tsquery", "'a:*AB & !b | c <2> d'::tsquery"),
+    ("pg-lsn", "'16/B374D848'::pg_lsn"),
+    ("tid", "'(7,1)'::tid"),
+    ("xid8", "'7'::xid8"),
+    ("pg-snapshot", "'10:20:10,14,15'::pg_snapshot"),
+    ("int4range", "'[1,10)'::int4range"),
+    ("int4range-empty", "'empty'::int4range"),
+    ("numrange", "'(1.50,]'::numrange"),
+    ("tstzrange", "'[2000-01-01 00:00+00,infinity)'::tstzrange"),
+    ("int8multirange", "'{[1,3),[7,)}'::int8multirange"),
+    ("array-int4range", "array['[1,)'::int4range, null]"),
+    ("custom-textrange", "'[a,\"b c\"]'::textrange"),
+    ("custom-textmultirange", "'{[a,b),(c,)}'::textmultirange"),
+    ("custom-hstore", "'a=>1, b=>NULL, \"\"=>c'::hstore"),
+    ("custom-cube", "'(0,0),(1,2.5)'::cube"),
+    ("custom-cube-point", "'(1,2,3)'::cube"),
     ("custom-color", "'red'::color"),
     ("custom-colors", "array['red', 'green']::color[]"),
     ("custom-positives", "array[1, 2]::positive[]"),
@@ -83,7 +117,25 @@ const VALUES: &[(&str, &str)] = &[
 /// What the custom types of [`VALUES`] are made by. All of it is rolled back.
 const SETUP: &str = "begin; create type color as enum ('red', 'green'); \
     create domain positive as int4 check (value > 0); \
-    create extension citext; create extension ltree";
+    create type textrange as range (subtype = text); \
+    create extension citext; create extension ltree; create extension hstore; \
+    create extension cube";
+
+/// Values of an extension that isn't PostgreSQL's own, and so may be missing on the server:
+/// pgvector's documented bytes.
+const DOCUMENTED: &[(&str, u32, &[u8])] = &[
+    (
+        "custom-vector",
+        list::VECTOR,
+        b"\0\x02\0\0\x3f\x80\0\0\xbf\0\0\0",
+    ),
+    ("custom-halfvec", list::HALFVEC, b"\0\x02\0\0\x3c\0\xb8\0"),
+    (
+        "custom-sparsevec",
+        list::SPARSEVEC,
+        b"\0\0\0\x05\0\0\0\x01\0\0\0\0\0\0\0\x02\xbf\x80\0\0",
+    ),
+];
 
 /// Reads each value from the server whose socket is in `directory`, and writes the corpus.
 pub fn record(directory: &Path) -> io::Result<()> {
@@ -97,6 +149,10 @@ pub fn record(directory: &Path) -> io::Result<()> {
             "custom-positives" => list::POSITIVES,
             "custom-citext" => list::CITEXT,
             "custom-ltree" => list::LTREE,
+            "custom-textrange" => list::TEXTRANGE,
+            "custom-textmultirange" => list::TEXTMULTIRANGE,
+            "custom-hstore" => list::HSTORE,
+            "custom-cube" | "custom-cube-point" => list::CUBE,
             _ => oid,
         };
         // An array names its elements' type.
@@ -105,16 +161,19 @@ pub fn record(directory: &Path) -> io::Result<()> {
             "custom-positives" => with_element(value, list::POSITIVE),
             _ => value,
         };
-        let [.., high, low] = oid.to_be_bytes();
-        let binary = 1;
-        write(
-            "decoders",
-            name,
-            &[&[high, low, binary], &value[..]].concat(),
-        )?;
+        write_value(name, oid, &value)?;
     }
-    println!("{} values", VALUES.len());
+    for (name, oid, value) in DOCUMENTED {
+        write_value(name, *oid, value)?;
+    }
+    println!("{} values", VALUES.len() + DOCUMENTED.len());
     Ok(())
+}
+
+fn write_value(name: &str, oid: u32, value: &[u8]) -> io::Result<()> {
+    let [.., high, low] = oid.to_be_bytes();
+    let binary = 1;
+    write("decoders", name, &[&[high, low, binary], value].concat())
 }
 
 fn with_element(mut array: Vec<u8>, oid: u32) -> Vec<u8> {
