@@ -6,8 +6,8 @@
 mod live;
 mod support;
 
-use kornak::codec::{Array, Dimension};
-use kornak::{Connection, ErrorKind, Row, SqlState};
+use kornak::codec::{Array, Dimension, Value};
+use kornak::{Connection, ErrorKind, Row, SqlState, Type};
 use live::{check_token, connect};
 
 /// The server's text for an array, and the array, are each other.
@@ -262,5 +262,76 @@ async fn r60_a_row_of_1664_columns() {
         Some(SqlState::TOO_MANY_COLUMNS),
         "{error}"
     );
+    check_token(&mut connection).await;
+}
+
+/// Numbers that are the same each time (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % bound
+    }
+
+    /// A text of what needs quotes, and what doesn't; or NULL.
+    fn text(&mut self) -> Option<String> {
+        const PARTS: [&str; 14] = [
+            "a", "NULL", "null", " ", ",", ";", "{", "}", "\"", "\\", "(", "\n", "\u{b}", "🐘",
+        ];
+        let length = self.below(5);
+        let text = (0..length).map(|_| PARTS[self.below(14) as usize]);
+        let text = text.collect();
+        (self.below(6) != 0).then_some(text)
+    }
+
+    fn array(&mut self) -> Array<Option<String>> {
+        let mut dimensions = Vec::new();
+        for _ in 0..self.below(7) {
+            let lower_bound = self.below(7) as i32 - 3;
+            let length = self.below(3) as usize + 1;
+            dimensions.push(Dimension::new(length).starting_at(lower_bound));
+        }
+        let count = match dimensions.as_slice() {
+            [] => 0,
+            some => some.iter().map(|one| one.length()).product(),
+        };
+        let elements = (0..count).map(|_| self.text()).collect();
+        Array::new(dimensions, elements).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn r60_generated_arrays_go_there_and_back_and_are_shown_as_the_server_shows_them() {
+    let mut connection = connect().await;
+    let mut random = Random(60);
+    for _ in 0..300 {
+        let array = random.array();
+        let (back, value, text, is_same): (Array<Option<String>>, Value, String, bool) = connection
+            .fetch_one(
+                "select $1::text[], $1::text[], $1::text[]::text, $1::text[]::text::text[] = $1",
+                (&array,),
+            )
+            .await
+            .unwrap();
+        assert_eq!(back, array);
+        assert!(is_same, "{text}");
+        assert_eq!(value.to_string(), text);
+        let own = Value::Array(Type::TEXT, Box::new(array.map(Value::from)));
+        assert_eq!(value, own);
+        // As an anonymous record, with a word beside it.
+        let word = Value::from(random.text());
+        let (text_back, record, shown): (String, Value, String) = connection
+            .fetch_one(
+                "select $1::text[]::text, row($1::text[], $2::text), row($1::text[], $2::text)::text",
+                vec![own, word],
+            )
+            .await
+            .unwrap();
+        assert_eq!(text_back, text);
+        assert_eq!(record.to_string(), shown);
+    }
     check_token(&mut connection).await;
 }
