@@ -122,7 +122,7 @@ impl Connection {
     /// # Cancel safety
     ///
     /// As [`execute_many`](Self::execute_many). The stream may be dropped at any row: what
-    /// was begun is then rolled back.
+    /// was begun is then rolled back, unless all items and the COMMIT were sent already.
     ///
     /// # Example
     ///

@@ -17,7 +17,8 @@ use crate::row::FromRow;
 /// [`Connection::stream_many`](crate::Connection::stream_many), in the order of the items.
 ///
 /// Items are sent while rows are read; a slow reader makes both the server and the source of
-/// the items wait. Dropped before its end, what was begun is rolled back.
+/// the items wait. Dropped before its end, what was begun is rolled back, unless all items
+/// and the COMMIT were sent already.
 #[must_use = "the items are sent while the rows are read"]
 pub struct ManyRows<'c, T, I: Items> {
     /// None where there were no items.
