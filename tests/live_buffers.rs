@@ -94,6 +94,7 @@ async fn r20_no_byte_is_lost_between_messages_of_all_sizes() {
 async fn r20_large_buffers_are_given_back() {
     let mut connection = connect().await;
     const KEPT: usize = 64 * 1024;
+    const SMALL: usize = 32 * 1024;
     for _ in 0..2 {
         let large: String = connection
             .fetch_one("select repeat('x', 50000000)", ())
@@ -114,6 +115,16 @@ async fn r20_large_buffers_are_given_back() {
         check_token(&mut connection).await;
         let idle = connection.buffered_bytes();
         assert!(idle <= KEPT, "{idle} bytes are kept");
+        // A buffer that served a large row is kept for more of them, until an operation needs
+        // little of it.
+        let sql = "select repeat('x', 40000)";
+        let row: String = connection.fetch_one(sql, ()).await.unwrap();
+        assert_eq!(row.len(), 40_000);
+        let busy = connection.buffered_bytes();
+        assert!(busy > SMALL, "{busy} bytes are held after a large row");
+        check_token(&mut connection).await;
+        let idle = connection.buffered_bytes();
+        assert!(idle <= SMALL, "{idle} bytes are kept by small operations");
     }
 }
 

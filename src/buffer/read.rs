@@ -23,6 +23,8 @@ pub struct ReadBuffer {
     consumed: usize,
     /// What the next read should have room for.
     target: usize,
+    /// How much has arrived since the last [`settle`](Self::settle).
+    received: usize,
 }
 
 impl Default for ReadBuffer {
@@ -38,6 +40,7 @@ impl ReadBuffer {
             bytes: BytesMut::with_capacity(INITIAL_CAPACITY),
             consumed: 0,
             target: INITIAL_CAPACITY,
+            received: 0,
         }
     }
 
@@ -107,11 +110,26 @@ impl ReadBuffer {
         let before = self.bytes.len();
         let result = read(&mut self.bytes);
         assert!(self.bytes.len() >= before, "a read only appends");
+        self.received = self.received.saturating_add(self.bytes.len() - before);
         if self.bytes.len() == self.bytes.capacity() && self.target < STEADY_CAPACITY {
             self.target = (self.target * 2).min(STEADY_CAPACITY);
         }
         self.check();
         result
+    }
+
+    /// An operation has ended. One that received little gives back what an earlier one made
+    /// the buffer grow to, and returns whether there was anything: a connection that is used
+    /// for large results keeps its buffer, one that is not is as small as a new one.
+    #[inline]
+    pub fn settle(&mut self) -> bool {
+        let is_small = std::mem::take(&mut self.received) <= INITIAL_CAPACITY;
+        if is_small && (self.target > INITIAL_CAPACITY || self.bytes.capacity() > INITIAL_CAPACITY)
+        {
+            self.shrink();
+            return true;
+        }
+        false
     }
 
     /// Returns to the initial capacity, if nothing waits to be parsed.
@@ -224,6 +242,25 @@ mod tests {
             );
         }
         assert!(buffer.capacity() <= (20 << 20) + chunk.len() + MIN_READ);
+    }
+
+    #[test]
+    fn what_a_small_operation_does_not_need_is_given_back() {
+        let mut buffer = ReadBuffer::new();
+        for _ in 0..10 {
+            let room = buffer.capacity();
+            arrive(&mut buffer, 0, &vec![7; room]);
+            buffer.consume(buffer.len());
+        }
+        let grown = buffer.capacity();
+        assert!(grown > INITIAL_CAPACITY);
+        assert!(!buffer.settle(), "the operation was a large one");
+        assert_eq!(buffer.capacity(), grown);
+        arrive(&mut buffer, 0, b"small");
+        buffer.consume(5);
+        assert!(buffer.settle());
+        assert_eq!(buffer.capacity(), INITIAL_CAPACITY);
+        assert!(!buffer.settle(), "there is nothing more to give back");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Link {
     pub(super) core: Core,
     pub(super) session: Session,
     timer: Timer,
+    /// What was written has left the stream's own buffers, too.
+    is_flushed: bool,
     /// The socket takes no more, but may still have the server's reason to give.
     write_error: Option<io::Error>,
     closed: Option<Closed>,
@@ -64,6 +66,7 @@ impl Link {
             core,
             session,
             timer: Timer::default(),
+            is_flushed: true,
             write_error: None,
             closed: None,
         }
@@ -99,34 +102,20 @@ impl Link {
         let mut reads = 0;
         loop {
             self.poll_write(cx);
-            let mut observed = Observed {
-                session: &mut self.session,
-                sink,
-            };
-            let was_owed = self.core.flights() > 0;
-            let progress = match self.core.handle_input(&mut self.input, &mut observed) {
-                Ok(progress) => progress,
-                // All has come that was owed, and behind it what breaks the dialogue: a FATAL
-                // error, for example. It befalls the next operation, not this one.
-                Err(error) if was_owed && self.core.flights() == 0 => {
-                    self.close(error);
-                    return Poll::Ready(Ok(Progress::Idle));
+            let is_quick = until == Until::Idle && self.input.is_empty() && self.core.is_waiting();
+            let progress = if is_quick {
+                Progress::NeedInput { needed: 0 }
+            } else {
+                match self.handle_input(sink) {
+                    Ok(Some(progress)) => progress,
+                    Ok(None) => continue,
+                    Err(error) => return Poll::Ready(Err(self.close(error))),
                 }
-                Err(error) => return Poll::Ready(Err(self.close(error))),
             };
-            if self.session.is_foreign() {
-                let error = self.foreign();
-                return Poll::Ready(Err(self.close(error)));
-            }
-            match self.core.start_refusal(&mut self.output) {
-                Ok(false) => {}
-                Ok(true) => continue,
-                Err(error) => return Poll::Ready(Err(self.close(error))),
-            }
             let needed = match (progress, until) {
                 (Progress::Paused, _) => return Poll::Ready(Ok(Progress::Paused)),
                 (Progress::Idle, Until::Idle) if self.output.is_empty() => {
-                    if self.buffered() > BUFFERS_KEPT {
+                    if self.input.settle() || self.buffered() > BUFFERS_KEPT {
                         self.shrink();
                     }
                     return Poll::Ready(Ok(Progress::Idle));
@@ -151,6 +140,35 @@ impl Link {
                 Poll::Pending => return self.timer.poll_expired(cx).map(|()| Err(timed_out())),
             }
         }
+    }
+
+    /// Handles what has come; nothing where the core itself has something to say to it first.
+    ///
+    /// # Errors
+    ///
+    /// What breaks the dialogue.
+    #[inline]
+    fn handle_input<S: Sink>(&mut self, sink: &mut S) -> Result<Option<Progress>> {
+        let mut observed = Observed {
+            session: &mut self.session,
+            sink,
+        };
+        let was_owed = self.core.flights() > 0;
+        let progress = match self.core.handle_input(&mut self.input, &mut observed) {
+            Ok(progress) => progress,
+            // All has come that was owed, and behind it what breaks the dialogue: a FATAL
+            // error, for example. It befalls the next operation, not this one.
+            Err(error) if was_owed && self.core.flights() == 0 => {
+                self.close(error);
+                return Ok(Some(Progress::Idle));
+            }
+            Err(error) => return Err(error),
+        };
+        if self.session.is_foreign() {
+            return Err(self.foreign());
+        }
+        let refuses = self.core.start_refusal(&mut self.output)?;
+        Ok((!refuses).then_some(progress))
     }
 
     /// Writes as much of what is pending as the socket takes at once, without waiting.
@@ -305,14 +323,20 @@ impl Link {
         while !self.output.is_empty() && self.write_error.is_none() {
             match self.stream.poll_write(cx, self.output.pending()) {
                 Poll::Ready(Ok(0)) => self.write_error = Some(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => self.output.advance(count),
+                Poll::Ready(Ok(count)) => {
+                    self.output.advance(count);
+                    self.is_flushed = false;
+                }
                 Poll::Ready(Err(error)) => self.write_error = Some(error),
                 Poll::Pending => return,
             }
         }
-        match self.stream.poll_flush(cx) {
-            Poll::Ready(Err(error)) => self.write_error = Some(error),
-            Poll::Ready(Ok(())) | Poll::Pending => {}
+        if !self.is_flushed {
+            match self.stream.poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.is_flushed = true,
+                Poll::Ready(Err(error)) => self.write_error = Some(error),
+                Poll::Pending => {}
+            }
         }
     }
 

@@ -526,11 +526,19 @@ impl<F> Visit<F> {
             stopped: false,
         }
     }
+
+    /// The plans that the visit worked out or was lent, and the columns that they are for.
+    pub(crate) fn into_plans(self) -> Option<(Columns, Plans)> {
+        Some((self.columns?, self.plans.into_inner()))
+    }
 }
 
 impl<F: FnMut(RowRef<'_>) -> Result<ControlFlow<()>>> Collector for Visit<F> {
-    fn begin(&mut self, columns: &Columns, _: &mut Plans) -> Result<()> {
+    /// Which types rows are read into is not known before the visitor reads them: it gets all
+    /// plans of the statement, which come back when the visit is over.
+    fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()> {
         self.columns = Some(columns.clone());
+        *self.plans.get_mut() = std::mem::take(plans);
         Ok(())
     }
 

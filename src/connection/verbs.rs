@@ -387,10 +387,19 @@ async fn for_each<V: Visited>(
     limit: Limit,
 ) -> Result<u64> {
     let mut visit = Visit::new(|row: RowRef<'_>| visitor(row).into_flow());
-    Ok(connection
+    let reply = connection
         .run_watched(sql, params, &mut visit, limit)
-        .await?
-        .rows)
+        .await;
+    if let (Some((columns, plans)), Some(entry)) = (
+        visit.into_plans(),
+        connection.statements.lookup(sql, params),
+    ) {
+        // It may have been described anew, or run for the first time.
+        if entry.prepared.description().columns().is(&columns) {
+            entry.plans = plans;
+        }
+    }
+    Ok(reply?.rows)
 }
 
 async fn script(connection: &mut Connection, sql: &str, limit: Limit) -> Result<()> {

@@ -27,8 +27,9 @@ pub struct Core {
     pub(super) open: Option<OpenUnit>,
     /// What the core itself has to say, because the sink refused a COPY.
     refusal: Option<Refusal>,
-    /// How many bytes at the front of the input have been handled while a sink is called: if
-    /// it panics, they are not handled again. Not set for rows, which change no state.
+    /// How many bytes at the front of the input have been handled but not given up: if a sink
+    /// panics, they are not handled again. Rows, which change no state, are added when the
+    /// last of them has been shown.
     handled: usize,
     broken: bool,
 }
@@ -51,6 +52,24 @@ enum Refusal {
     CopyFailAndSync,
     /// The simple query protocol has no Sync.
     CopyFail,
+}
+
+/// The edge that a message has taken: whose it was, from which stage, and what is done about
+/// a COPY.
+struct Taken {
+    at: At,
+    stage: Stage,
+    copy: CopyIn,
+}
+
+/// Where a run of messages ends.
+enum Stop {
+    Progress(Progress),
+    /// At a large row, for a sink that keeps rows: so long as a whole, and its body.
+    SharedRow {
+        length: usize,
+        body: usize,
+    },
 }
 
 /// What [`Core::handle_input`] is waiting for.
@@ -96,6 +115,13 @@ impl Core {
     #[inline]
     pub fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// Whether the server owes something, so that without input nothing is to be done but to
+    /// wait for it.
+    #[inline]
+    pub fn is_waiting(&self) -> bool {
+        !self.queue.is_empty() && !self.broken
     }
 
     /// How many flights are not over.
@@ -278,74 +304,81 @@ impl Core {
     ) -> Result<Progress> {
         input.consume(std::mem::take(&mut self.handled));
         loop {
-            if self.is_streaming_rows() {
-                if let ControlFlow::Break(()) = self.handle_rows(input, sink)? {
-                    return Ok(Progress::Paused);
+            let stop = self.handle_run(input.filled(), sink);
+            input.consume(std::mem::take(&mut self.handled));
+            match stop? {
+                Stop::Progress(progress) => return Ok(progress),
+                Stop::SharedRow { length, body } => {
+                    if self
+                        .handle_shared_row(input, (length, body), sink)?
+                        .is_break()
+                    {
+                        return Ok(Progress::Paused);
+                    }
                 }
-            }
-            let frame = match split(input.filled())? {
-                Split::Frame(frame) => frame,
-                Split::Incomplete { .. } if self.queue.is_empty() => return Ok(Progress::Idle),
-                Split::Incomplete { needed } => return Ok(Progress::NeedInput { needed }),
-            };
-            let length = frame.total_len();
-            let flow = if S::SHARES_ROWS
-                && frame.tag == tag::DATA_ROW
-                && frame.body.len() >= SHARED_ROW_THRESHOLD
-            {
-                self.handle_shared_row(input, (length, frame.body.len()), sink)?
-            } else {
-                self.handled = length;
-                let flow = self.handle_frame(frame, sink)?;
-                self.handled = 0;
-                input.consume(length);
-                flow
-            };
-            if flow.is_break() {
-                return Ok(Progress::Paused);
             }
         }
     }
 
-    /// Whether the next messages may be rows that the sink wants.
+    /// Handles the whole messages at the front of `filled`, counted in `self.handled`.
     #[inline]
-    fn is_streaming_rows(&self) -> bool {
-        self.queue.front().is_some_and(|entry| {
-            matches!(
-                entry.awaits.first(),
-                Some(Stage::Execute | Stage::QueryRows)
-            )
-        })
+    fn handle_run<S: Sink>(&mut self, filled: &[u8], sink: &mut S) -> Result<Stop> {
+        let mut rest = filled;
+        loop {
+            if let Some(at) = self.place_of_rows() {
+                let flow = self.handle_rows(at, &mut rest, sink);
+                self.handled = filled.len() - rest.len();
+                if flow.is_break() {
+                    return Ok(Stop::Progress(Progress::Paused));
+                }
+            }
+            let frame = match split(rest)? {
+                Split::Frame(frame) => frame,
+                Split::Incomplete { .. } if self.queue.is_empty() => {
+                    return Ok(Stop::Progress(Progress::Idle));
+                }
+                Split::Incomplete { needed } => {
+                    return Ok(Stop::Progress(Progress::NeedInput { needed }));
+                }
+            };
+            let (length, body) = (frame.total_len(), frame.body.len());
+            if S::SHARES_ROWS && frame.tag == tag::DATA_ROW && body >= SHARED_ROW_THRESHOLD {
+                return Ok(Stop::SharedRow { length, body });
+            }
+            rest = &rest[length..];
+            self.handled = filled.len() - rest.len();
+            if self.handle_frame(frame, sink)?.is_break() {
+                return Ok(Stop::Progress(Progress::Paused));
+            }
+        }
+    }
+
+    /// Where the next messages belong if they may be rows.
+    #[inline]
+    fn place_of_rows(&self) -> Option<At> {
+        let entry = self.queue.front()?;
+        match entry.awaits.first()? {
+            stage @ (Stage::Execute | Stage::QueryRows) => {
+                Some(entry.at(self.queue.front_flight(), stage))
+            }
+            _ => None,
+        }
     }
 
     /// The plain loop over rows: no queue, no table, while the tag is DataRow.
     #[inline]
-    fn handle_rows<S: Sink>(
-        &mut self,
-        input: &mut ReadBuffer,
-        sink: &mut S,
-    ) -> Result<ControlFlow<()>> {
-        let Some(entry) = self.queue.front() else {
-            return Ok(ControlFlow::Continue(()));
-        };
-        let at = self.queue.at(entry);
+    fn handle_rows<S: Sink>(&self, at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> {
         let wanted = !self.queue.is_front_discarded() && !matches!(at.part, Part::Prefix(_));
-        let filled = input.filled();
-        let mut rest = filled;
-        let mut flow = ControlFlow::Continue(());
         while let Some((row, behind)) = split_row(rest) {
             if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
                 break;
             }
-            rest = behind;
+            *rest = behind;
             if wanted && sink.on_row(at, RowBytes::borrowed(row)).is_break() {
-                flow = ControlFlow::Break(());
-                break;
+                return ControlFlow::Break(());
             }
         }
-        let handled = filled.len() - rest.len();
-        input.consume(handled);
-        Ok(flow)
+        ControlFlow::Continue(())
     }
 
     /// A large row for a sink that keeps rows: it gets the memory itself.
@@ -386,14 +419,9 @@ impl Core {
 
     /// A reply to the front of the queue.
     fn handle_reply<S: Sink>(&mut self, frame: Frame<'_>, sink: &mut S) -> Result<ControlFlow<()>> {
-        let Some(&entry) = self.queue.front() else {
-            return Err(unexpected(frame.tag));
-        };
-        let at = self.queue.at(&entry);
-        let stage = entry.awaits.first();
         let wanted = !self.queue.is_front_discarded();
+        let Taken { at, stage, copy } = self.advance(frame.tag)?;
         let caller = wanted && !matches!(at.part, Part::Prefix(_));
-        self.advance(frame.tag)?;
         // What nobody hears is parsed all the same: a malformed message is never passed over.
         match frame.tag {
             tag::PARSE_COMPLETE
@@ -432,7 +460,7 @@ impl Core {
                 }
             }
             tag::COMMAND_COMPLETE => {
-                if stage == Some(Stage::CopyIn) && entry.copy != CopyIn::Done {
+                if stage == Stage::CopyIn && copy != CopyIn::Done {
                     return Err(unexpected(frame.tag));
                 }
                 let command = backend::CommandComplete::parse(frame.body)?;
@@ -455,7 +483,7 @@ impl Core {
             }
             tag::COPY_IN_RESPONSE => {
                 let response = backend::CopyResponse::parse(frame.body)?;
-                return self.handle_copy_in(at, response, entry.copy, caller, sink);
+                return self.handle_copy_in(at, response, copy, caller, sink);
             }
             tag::READY_FOR_QUERY => {
                 let ready = backend::ReadyForQuery::parse(frame.body)?;
@@ -551,20 +579,31 @@ impl Core {
 
     /// Takes the edge that the message `tag` has in the front entry's stage.
     #[inline]
-    fn advance(&mut self, tag: u8) -> Result<()> {
+    fn advance(&mut self, tag: u8) -> Result<Taken> {
+        let flight = self.queue.front_flight();
         let Some(entry) = self.queue.front_mut() else {
             return Err(unexpected(tag));
         };
         let Some(stage) = entry.awaits.first() else {
             return Err(unexpected(tag));
         };
+        let taken = Taken {
+            at: entry.at(flight, stage),
+            stage,
+            copy: entry.copy,
+        };
         match edge(stage, tag) {
             Edge::Stay => {}
-            Edge::Done => self.queue.finish_stage(stage),
+            Edge::Done => {
+                entry.awaits = entry.awaits.without(stage);
+                if entry.awaits.is_empty() {
+                    self.queue.pop();
+                }
+            }
             Edge::Become(next) => entry.awaits = entry.awaits.without(stage).with(next),
             Edge::Illegal => return Err(out_of_order(stage, tag)),
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// Appends the Sync of the open flight.

@@ -33,6 +33,26 @@ pub(super) struct Entry {
     pub(super) copy: CopyIn,
 }
 
+impl Entry {
+    /// Where the entry belongs, which is the front one of `flight` and in `stage`.
+    #[inline]
+    pub(super) fn at(&self, flight: u64, stage: Stage) -> At {
+        At {
+            flight,
+            part: self.part(stage == Stage::Sync),
+        }
+    }
+
+    #[inline]
+    fn part(&self, is_sync: bool) -> Part {
+        match self.role {
+            _ if is_sync => Part::Sync,
+            Role::Prefix => Part::Prefix(self.statement),
+            Role::Statement => Part::Statement(self.statement),
+        }
+    }
+}
+
 /// What this side does about a COPY FROM STDIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CopyIn {
@@ -133,26 +153,17 @@ impl Queue {
     /// Where the front entry belongs.
     #[inline]
     pub(super) fn at(&self, entry: &Entry) -> At {
-        let part = match (entry.awaits.first(), entry.role) {
-            (Some(Stage::Sync), _) => Part::Sync,
-            (_, Role::Prefix) => Part::Prefix(entry.statement),
-            (_, Role::Statement) => Part::Statement(entry.statement),
-        };
+        let part = entry.part(entry.awaits.first() == Some(Stage::Sync));
         At {
             flight: self.front_flight,
             part,
         }
     }
 
-    /// Ends `stage` of the front entry, and the entry with its last stage.
+    /// Nothing of the front entry is owed any more.
     #[inline]
-    pub(super) fn finish_stage(&mut self, stage: Stage) {
-        if let Some(entry) = self.entries.front_mut() {
-            entry.awaits = entry.awaits.without(stage);
-            if entry.awaits.is_empty() {
-                self.entries.pop_front();
-            }
-        }
+    pub(super) fn pop(&mut self) {
+        self.entries.pop_front();
     }
 
     /// Drops all that the server skips after an error: everything before the next Sync.
@@ -172,7 +183,9 @@ impl Queue {
     #[inline]
     pub(super) fn finish_flight(&mut self) {
         if self.front_flight < self.next_flight {
-            self.discarded.retain(|flight| *flight != self.front_flight);
+            if !self.discarded.is_empty() {
+                self.discarded.retain(|flight| *flight != self.front_flight);
+            }
             self.front_flight += 1;
         }
     }

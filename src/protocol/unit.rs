@@ -218,15 +218,14 @@ impl<'a> Unit<'a> {
         let start = self.out.mark();
         self.out.put_slice(&template.bytes[..template.values]);
         encode(self.out)?;
-        self.out
-            .put_slice(&template.bytes[template.values..template.bind_end]);
-        if self.out.since(start).len() > MAX_FRONTEND_MESSAGE {
-            return Err(too_long(self.out.since(start).len()));
-        }
-        self.out
-            .patch_message_length(start)
-            .map_err(|error| too_long(error.length))?;
-        self.out.put_slice(&template.bytes[template.bind_end..]);
+        let bind = self.out.since(start).len() + template.bind_end - template.values;
+        // The length of a message counts itself, and not the tag before it.
+        let length = match i32::try_from(bind - 1) {
+            Ok(length) if bind <= MAX_FRONTEND_MESSAGE => length,
+            _ => return Err(too_long(bind)),
+        };
+        self.out.put_slice(&template.bytes[template.values..]);
+        self.out.patch_i32(start.offset(1), length);
         self.push(Role::Statement, statement, awaits);
         Ok(())
     }

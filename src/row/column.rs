@@ -115,6 +115,11 @@ impl Columns {
         Self(self.0.iter().map(binary).collect())
     }
 
+    /// Whether both are the columns of one and the same description.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The same columns with the types that `ty` gives for their OIDs.
     pub(crate) fn with_types(&self, ty: impl Fn(u32) -> Type) -> Self {
         let retype = |c: &Column| {

@@ -123,14 +123,19 @@ impl<'r> RowRef<'r> {
     /// If a column is missing, has another type, or its value can't be read.
     #[inline]
     pub fn read<T: FromRow<'r>>(&self) -> Result<T> {
-        match self.plans {
-            Some(plans) => {
-                // Released before the row is read: a decoder of the caller's own may read rows.
-                let plan = plans.borrow_mut().plan::<T>(self.columns)?;
-                T::from_row(*self, &plan)
+        if let Some(plans) = self.plans {
+            if let Some(plan) = plans.borrow().known::<T>() {
+                return T::from_row(*self, plan);
             }
-            None => T::from_row(*self, &T::plan(self.columns)?),
+            // A decoder of the caller's own may read rows while the plans are lent to the row
+            // that it belongs to; then nothing is kept.
+            if let Ok(mut kept) = plans.try_borrow_mut() {
+                let plan = kept.plan::<T>(self.columns)?;
+                drop(kept);
+                return T::from_row(*self, &plan);
+            }
         }
+        T::from_row(*self, &T::plan(self.columns)?)
     }
 
     /// The row in memory of its own.

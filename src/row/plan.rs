@@ -79,17 +79,32 @@ impl Plans {
     /// If a column is missing or has another type.
     #[inline]
     pub(crate) fn plan<'r, T: FromRow<'r>>(&mut self, columns: &Columns) -> Result<Arc<Plan>> {
-        let address = T::plan as fn(&Columns) -> Result<Plan> as usize;
-        if let Some((_, plan)) = self.0.iter().find(|(known, _)| *known == address) {
+        if let Some(plan) = self.known::<T>() {
             return Ok(Arc::clone(plan));
         }
         let plan = Arc::new(T::plan(columns)?);
         if self.0.len() == MAX_PLANS {
             self.0.remove(0);
         }
-        self.0.push((address, Arc::clone(&plan)));
+        self.0.push((address::<T>(), Arc::clone(&plan)));
         Ok(plan)
     }
+
+    /// The plan of `T`, if it has been worked out.
+    #[inline]
+    pub(super) fn known<'r, T: FromRow<'r>>(&self) -> Option<&Arc<Plan>> {
+        let address = address::<T>();
+        let mut plans = self.0.iter();
+        plans
+            .find(|(known, _)| *known == address)
+            .map(|(_, plan)| plan)
+    }
+}
+
+/// What a type is known by.
+#[inline]
+fn address<'r, T: FromRow<'r>>() -> usize {
+    T::plan as fn(&Columns) -> Result<Plan> as usize
 }
 
 impl<'c> PlanBuilder<'c> {

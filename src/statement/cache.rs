@@ -105,6 +105,12 @@ impl<S: BuildHasher> StatementCache<S> {
         if self.entries.is_empty() {
             return None;
         }
+        // The statement that was used last is the likeliest one.
+        if let Some((key, _)) = self.entries.peek_mru() {
+            if *key.sql == *sql && params.are_declared(&key.declared) {
+                return self.entries.iter_mut().next().map(|(_, entry)| entry);
+            }
+        }
         let (address, length) = (sql.as_ptr() as usize, sql.len());
         let slot = (address >> 3) % MEMOS;
         let memo = self.memos[slot];
@@ -114,9 +120,8 @@ impl<S: BuildHasher> StatementCache<S> {
                 sql,
                 params,
             };
-            // The second look-up spares the borrow checker a conditional return.
-            if self.entries.contains(&query as &dyn Lookup) {
-                return self.entries.get_mut(&query as &dyn Lookup);
+            if self.entries.promote(&query as &dyn Lookup) {
+                return self.entries.iter_mut().next().map(|(_, entry)| entry);
             }
         }
         let hash = self.hash(sql);

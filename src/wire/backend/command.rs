@@ -20,7 +20,15 @@ impl<'a> CommandComplete<'a> {
     #[inline]
     pub fn parse(body: &'a [u8]) -> Result<Self> {
         match body.split_last() {
-            Some((0, tag)) if tag.iter().all(|byte| (1..0x80).contains(byte)) => Ok(Self { tag }),
+            // Of NUL and of what isn't ASCII, one less or the byte itself has the highest bit.
+            Some((0, tag))
+                if tag
+                    .iter()
+                    .fold(0, |seen, byte| seen | byte | byte.wrapping_sub(1))
+                    < 0x80 =>
+            {
+                Ok(Self { tag })
+            }
             _ => Err(malformed(body)),
         }
     }
@@ -52,31 +60,29 @@ impl<'a> CommandComplete<'a> {
     /// the tag's last space; 0 for the commands that don't say.
     #[inline]
     pub fn rows(&self) -> u64 {
-        let (mut rows, mut factor) = (Some(0_u64), Some(1_u64));
-        for &byte in self.tag.iter().rev() {
-            match byte {
-                b'0'..=b'9' => {
-                    let digit = u64::from(byte - b'0');
-                    // A leading zero stands for no more than the factor could hold.
-                    let value = if digit == 0 {
-                        Some(0)
-                    } else {
-                        factor.and_then(|factor| digit.checked_mul(factor))
-                    };
-                    rows = rows
-                        .zip(value)
-                        .and_then(|(rows, value)| rows.checked_add(value));
-                    factor = factor.and_then(|factor| factor.checked_mul(10));
-                }
-                b' ' if COUNTING.iter().any(|command| self.tag.starts_with(command)) => {
-                    return rows.unwrap_or(0);
-                }
-                _ => return 0,
-            }
+        let digits = self
+            .tag
+            .iter()
+            .rev()
+            .take_while(|byte| byte.is_ascii_digit());
+        let (words, number) = self.tag.split_at(self.tag.len() - digits.count());
+        if words.last() != Some(&b' ') || !COUNTING.iter().any(|word| words.starts_with(word)) {
+            return 0;
         }
-        0
+        let digit = |byte: &u8| u64::from(byte - b'0');
+        if number.len() < MAX_DIGITS {
+            number.iter().fold(0, |rows, byte| rows * 10 + digit(byte))
+        } else {
+            let exact = number.iter().try_fold(0_u64, |rows, byte| {
+                rows.checked_mul(10)?.checked_add(digit(byte))
+            });
+            exact.unwrap_or(0)
+        }
     }
 }
+
+/// How many digits the largest `u64` has: fewer always fit.
+const MAX_DIGITS: usize = 20;
 
 /// The commands that say how many rows they touched, each with the space behind it
 /// (`display_rowcount` in the server's `cmdtaglist.h`).
