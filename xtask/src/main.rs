@@ -39,10 +39,14 @@ cargo xtask <command>
   cost [--only part]     instructions, allocations and system calls of each workload, beside
                          raw and tokio-postgres, and the gates of benches/targets.toml;
                          instructions per decoded value (`--only decode-` for these alone)
-  bench [--quick] [--only part] [--setting part] [--drivers names] [--rounds n]
+  bench [--quick] [--peers] [--only part] [--setting part] [--drivers names] [--rounds n]
         [--seconds n] [--json file]
                          every driver at every workload against a real server; the rounds
-                         go to target/bench.json
+                         go to target/bench.json; see benches/README.md
+  bench --scaling [--quick]
+                         how the cost grows with columns, rows, parameters, statements…
+  bench --compile [--rounds n]
+                         clean builds beside tokio-postgres with deadpool, and sqlx
   types [--version 15|18]
                          sends every type's values, and all rows of the system's relations,
                          there and back, and has the server compare them

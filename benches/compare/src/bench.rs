@@ -14,7 +14,9 @@ use self::report::Circumstances;
 use self::server::Place;
 use crate::Result;
 use crate::delay::Delay;
+use crate::driver::{Target, external};
 use crate::live::{Order, Outcome, POOL_SIZE};
+use crate::scaling::{self, Range};
 use crate::work::{self, Work};
 
 /// What is compared, and how long.
@@ -67,6 +69,14 @@ pub const DRIVERS: &[&str] = &[
     "tokio-postgres",
     #[cfg(feature = "sqlx")]
     "sqlx",
+    #[cfg(feature = "xitca")]
+    "xitca-postgres",
+    #[cfg(feature = "diesel-async")]
+    "diesel-async",
+    #[cfg(feature = "libpq")]
+    "libpq",
+    #[cfg(feature = "asyncpg")]
+    "asyncpg",
 ];
 
 /// How many tasks share the pool in the lines of W2.
@@ -74,7 +84,8 @@ const CROWDS: [usize; 3] = [10, 64, 256];
 
 const HELP: &str = "\
 bench [--quick] [--only <part of a workload's name>] [--setting <part of a setting's name>]
-      [--drivers <names, separated by commas>] [--rounds <n>] [--seconds <n>] [--json <file>]";
+      [--drivers <names, separated by commas>] [--rounds <n>] [--seconds <n>] [--json <file>]
+bench --scaling [--quick]";
 
 /// Measures and prints the tables.
 ///
@@ -82,6 +93,9 @@ bench [--quick] [--only <part of a workload's name>] [--setting <part of a setti
 ///
 /// If there is no server, or a driver fails or reads values wrongly.
 pub fn run(arguments: &[String]) -> Result<()> {
+    if let Some(rest) = arguments.strip_prefix(&["--scaling".to_owned()]) {
+        return scale(rest);
+    }
     let plan = Plan::parse(arguments)?;
     let begun = Instant::now();
     let place = Place::find()?;
@@ -127,6 +141,25 @@ pub fn run(arguments: &[String]) -> Result<()> {
         plan.json
     );
     Ok(())
+}
+
+/// `--scaling`: how Kornak's cost grows.
+fn scale(arguments: &[String]) -> Result<()> {
+    let range = match arguments {
+        [] => Range::FULL,
+        [quick] if quick == "--quick" => Range::QUICK,
+        _ => return Err(HELP.into()),
+    };
+    let place = Place::find()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let url = place
+        .reach(Transport::Unix)
+        .or_else(|| place.reach(Transport::Tcp))
+        .map(|(url, _)| url)
+        .ok_or("the server can't be reached")?;
+    runtime.block_on(scaling::run(&Target::parse(&url)?.url(), range))
 }
 
 impl Plan {
@@ -291,18 +324,25 @@ fn name((work, tasks): Line) -> String {
 
 /// Runs an order in a process of its own.
 fn dispatch(order: &Order, one_core: bool) -> Result<Option<Outcome>> {
-    let program = std::env::current_exe()?;
+    let client = match external::command(order)? {
+        Some(command) => command,
+        None => {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("live").arg(serde_json::to_string(order)?);
+            command
+        }
+    };
     let mut command = if one_core {
         let mut command = Command::new("taskset");
-        command.args(["--cpu-list", server::THE_CORE]).arg(program);
+        command
+            .args(["--cpu-list", server::THE_CORE])
+            .arg(client.get_program())
+            .args(client.get_args());
         command
     } else {
-        Command::new(program)
+        client
     };
-    let output = command
-        .arg("live")
-        .arg(serde_json::to_string(order)?)
-        .output()?;
+    let output = command.output()?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{} at {}: {text}", order.driver, order.work).into());

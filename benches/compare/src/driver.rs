@@ -1,11 +1,20 @@
 //! The trait by which every driver does the workloads, and one file per driver.
 
+#[cfg(feature = "asyncpg")]
+pub mod asyncpg;
+#[cfg(feature = "diesel-async")]
+pub mod diesel;
+pub mod external;
 pub mod kornak;
+#[cfg(feature = "libpq")]
+pub mod libpq;
 pub mod raw;
 pub mod raw_decode;
 #[cfg(feature = "sqlx")]
 pub mod sqlx;
 pub mod tokio_postgres;
+#[cfg(feature = "xitca")]
+pub mod xitca;
 
 use std::fmt;
 use std::future::Future;
@@ -133,6 +142,9 @@ pub trait Driver: Sized + Send {
     /// Whether rows are read at all.
     const DECODES: bool = true;
 
+    /// Whether it can be told to trust a certificate of one's own.
+    const TLS: bool = true;
+
     /// Connects.
     fn connect(target: &Target) -> impl Future<Output = Result<Self>> + Send;
 
@@ -223,6 +235,9 @@ pub trait Driver: Sized + Send {
 pub trait PoolDriver: Clone + Send + Sync + 'static {
     /// The driver's name.
     const NAME: &'static str;
+
+    /// Whether it can be told to trust a certificate of one's own.
+    const TLS: bool = true;
 
     /// A pool of so many connections.
     fn open(target: &Target, size: usize) -> impl Future<Output = Result<Self>> + Send;

@@ -9,6 +9,7 @@ pub mod driver;
 pub mod live;
 pub mod repeat;
 pub mod replay;
+pub mod scaling;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod work;

@@ -10,7 +10,7 @@ use crate::driver::kornak::{Kornak, KornakPool};
 use crate::driver::raw::{Raw, RawPool};
 use crate::driver::raw_decode::RawDecode;
 use crate::driver::tokio_postgres::{Deadpool, TokioPostgres};
-use crate::driver::{Driver, PoolDriver, Target};
+use crate::driver::{Driver, Place, PoolDriver, Target};
 use crate::repeat::{self, Input};
 use crate::work::{self, Work};
 
@@ -75,6 +75,14 @@ impl Order {
                 ("tokio-postgres", 0) => self.alone::<TokioPostgres>().await,
                 #[cfg(feature = "sqlx")]
                 ("sqlx", 0) => self.alone::<crate::driver::sqlx::Sqlx>().await,
+                #[cfg(feature = "xitca")]
+                ("xitca-postgres", 0) => self.alone::<crate::driver::xitca::Xitca>().await,
+                #[cfg(feature = "xitca")]
+                ("xitca-postgres", _) => self.pooled::<crate::driver::xitca::XitcaPool>().await,
+                #[cfg(feature = "diesel-async")]
+                ("diesel-async", 0) => self.alone::<crate::driver::diesel::Diesel>().await,
+                #[cfg(feature = "diesel-async")]
+                ("diesel-async", _) => self.pooled::<crate::driver::diesel::DieselPool>().await,
                 ("raw", _) => self.pooled::<RawPool>().await,
                 ("kornak", _) => self.pooled::<KornakPool>().await,
                 ("tokio-postgres", _) => self.pooled::<Deadpool>().await,
@@ -97,6 +105,9 @@ impl Order {
     async fn alone<D: Driver>(&self) -> Result<Option<Outcome>> {
         let work = Work::named(&self.work).ok_or("no such workload")?;
         let target = self.target()?;
+        if !D::TLS && matches!(target.place, Place::Tls(..)) {
+            return Ok(None);
+        }
         let input = Input::new(self.stream_rows);
         let mut times = Vec::with_capacity(1 << 16);
         let mut driver = D::connect(&target).await?;
@@ -123,7 +134,11 @@ impl Order {
     }
 
     async fn pooled<P: PoolDriver>(&self) -> Result<Option<Outcome>> {
-        let pool = P::open(&self.target()?, POOL_SIZE).await?;
+        let target = self.target()?;
+        if !P::TLS && matches!(target.place, Place::Tls(..)) {
+            return Ok(None);
+        }
+        let pool = P::open(&target, POOL_SIZE).await?;
         let idle_kib = peak_memory()?;
         self.crowd(&pool, self.seconds / 5.0).await?;
         let (begun, cpu) = (Instant::now(), cpu_time()?);
@@ -188,7 +203,11 @@ impl Outcome {
 }
 
 /// The processor time of all threads of this process, from `/proc/self/task/*/schedstat`.
-fn cpu_time() -> Result<Duration> {
+///
+/// # Errors
+///
+/// If the kernel doesn't tell.
+pub fn cpu_time() -> Result<Duration> {
     let mut nanoseconds = 0;
     for task in std::fs::read_dir("/proc/self/task")? {
         // A thread may have ended since.

@@ -34,7 +34,6 @@ pub(super) fn versions() -> BTreeMap<String, String> {
         "sqlx",
         "rustls",
         "xitca-postgres",
-        "wtx",
         "diesel-async",
     ];
     let mut versions = BTreeMap::new();
@@ -47,6 +46,16 @@ pub(super) fn versions() -> BTreeMap<String, String> {
             && names.contains(&name.as_str())
         {
             versions.insert(name, version);
+        }
+    }
+    #[cfg(feature = "libpq")]
+    if let Ok(version) = crate::driver::libpq::version() {
+        versions.insert("libpq".to_owned(), version);
+    }
+    #[cfg(feature = "asyncpg")]
+    for package in crate::driver::asyncpg::PACKAGES {
+        if let Some((name, version)) = package.split_once("==") {
+            versions.insert(name.to_owned(), version.to_owned());
         }
     }
     versions

@@ -48,14 +48,11 @@ impl Place {
                 return Ok(Self::External(server.url()));
             }
         }
-        let mut settings = vec![
-            "max_connections = 300".to_owned(),
-            "shared_buffers = 256MB".to_owned(),
-        ];
+        let settings = ["max_connections = 300", "shared_buffers = 256MB"].map(str::to_owned);
         #[cfg(feature = "tls")]
         let certificate = Certificate::make()?;
         #[cfg(feature = "tls")]
-        settings.extend(certificate.settings());
+        let settings = [&settings[..], &certificate.settings()].concat();
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
         Ok(Self::Private {
             server: Box::new(Server::private("bench", &settings)?),

@@ -10,7 +10,9 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row, Statement};
 
-use super::{Driver, Place, PoolDriver, Target};
+#[cfg(feature = "tls")]
+use super::Place;
+use super::{Driver, PoolDriver, Target};
 use crate::Result;
 use crate::work::{self, Seen, Wide, World};
 
