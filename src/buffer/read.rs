@@ -250,8 +250,10 @@ mod tests {
         for _ in 0..10 {
             let room = buffer.capacity();
             arrive(&mut buffer, 0, &vec![7; room]);
-            buffer.consume(buffer.len());
+            // The last message has not arrived as a whole.
+            buffer.consume(buffer.len() - 1);
         }
+        buffer.consume(buffer.len());
         let grown = buffer.capacity();
         assert!(grown > INITIAL_CAPACITY);
         assert!(!buffer.settle(), "the operation was a large one");

@@ -101,7 +101,9 @@ impl Link {
         }
         let mut reads = 0;
         loop {
-            self.poll_write(cx);
+            if !self.is_flushed || !self.output.is_empty() {
+                self.poll_write(cx);
+            }
             let is_quick = until == Until::Idle && self.input.is_empty() && self.core.is_waiting();
             let progress = if is_quick {
                 Progress::NeedInput { needed: 0 }

@@ -578,7 +578,7 @@ impl Core {
     }
 
     /// Takes the edge that the message `tag` has in the front entry's stage.
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, tag: u8) -> Result<Taken> {
         let flight = self.queue.front_flight();
         let Some(entry) = self.queue.front_mut() else {
