@@ -29,7 +29,7 @@ pub fn command() -> Result<Command> {
     let mut command = Command::new(python);
     command.arg(concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/src/driver/asyncpg.py"
+        "/src/driver/run_asyncpg.py"
     ));
     Ok(command)
 }

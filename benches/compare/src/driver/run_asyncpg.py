@@ -1,8 +1,8 @@
 """asyncpg on uvloop, as its documentation advises: its own cache of statements, its own pool,
 `executemany` and `copy_records_to_table` for many rows, a cursor for large results.
 
-asyncpg.py <host> <port> <user> <password> <database> <certificate or -> <workload> <tasks>
-           <seconds> <rows of W10>
+run_asyncpg.py <host> <port> <user> <password> <database> <certificate or -> <workload> <tasks>
+               <seconds> <rows of W10>
 
 prints what `compare live` prints."""
 
