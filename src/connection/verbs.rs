@@ -387,9 +387,7 @@ async fn for_each<V: Visited>(
     limit: Limit,
 ) -> Result<u64> {
     let mut visit = Visit::new(|row: RowRef<'_>| visitor(row).into_flow());
-    let reply = connection
-        .run_watched(sql, params, &mut visit, limit)
-        .await;
+    let reply = connection.run_watched(sql, params, &mut visit, limit).await;
     if let (Some((columns, plans)), Some(entry)) = (
         visit.into_plans(),
         connection.statements.lookup(sql, params),

@@ -5,13 +5,14 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
+use xitca_postgres::config::SslMode;
 use xitca_postgres::iter::AsyncLendingIterator;
 use xitca_postgres::pool::Pool;
 use xitca_postgres::row::Row;
 use xitca_postgres::types::{ToSql, Type};
-use xitca_postgres::{Client, Execute, Postgres, Statement};
+use xitca_postgres::{Client, Config, Execute, Postgres, Statement};
 
-use super::{Driver, PoolDriver, Target};
+use super::{Driver, Place, PoolDriver, Target};
 use crate::Result;
 use crate::work::{self, Seen, Wide, World};
 
@@ -183,12 +184,28 @@ impl Driver for Xitca {
 }
 
 async fn open(target: &Target) -> Result<(Client, JoinHandle<()>)> {
-    let (client, driver) = Postgres::new(target.url()).connect().await?;
+    let (client, driver) = Postgres::new(config(target)).connect().await?;
     let task = tokio::spawn(async move {
         // An error shows at the client, too.
         let _ = driver.into_future().await;
     });
     Ok((client, task))
+}
+
+/// Its URLs have no place for a Unix socket, which it wants the file of.
+fn config(target: &Target) -> Config {
+    let mut config = Config::new();
+    config
+        .user(&target.user)
+        .password(&target.password)
+        .dbname(&target.database)
+        .port(target.port)
+        .ssl_mode(SslMode::Disable);
+    match &target.place {
+        Place::Socket(folder) => config.host_path(folder.join(format!(".s.PGSQL.{}", target.port))),
+        Place::Tcp(host) | Place::Tls(host, _) => config.host(host),
+    };
+    config
 }
 
 async fn prepare(client: &Client, sql: &str, types: &[Type]) -> Result<Statement> {
@@ -230,7 +247,7 @@ impl PoolDriver for XitcaPool {
     const TLS: bool = false;
 
     async fn open(target: &Target, size: usize) -> Result<Self> {
-        let pool = Pool::builder(target.url()).capacity(size).build()?;
+        let pool = Pool::builder(config(target)).capacity(size).build()?;
         Ok(Self {
             pool: Arc::new(pool),
         })
