@@ -69,8 +69,6 @@ pub const DRIVERS: &[&str] = &[
     "tokio-postgres",
     #[cfg(feature = "sqlx")]
     "sqlx",
-    #[cfg(feature = "xitca")]
-    "xitca-postgres",
     #[cfg(feature = "diesel-async")]
     "diesel-async",
     #[cfg(feature = "libpq")]

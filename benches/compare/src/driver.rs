@@ -13,8 +13,6 @@ pub mod raw_decode;
 #[cfg(feature = "sqlx")]
 pub mod sqlx;
 pub mod tokio_postgres;
-#[cfg(feature = "xitca")]
-pub mod xitca;
 
 use std::fmt;
 use std::future::Future;

@@ -75,10 +75,6 @@ impl Order {
                 ("tokio-postgres", 0) => self.alone::<TokioPostgres>().await,
                 #[cfg(feature = "sqlx")]
                 ("sqlx", 0) => self.alone::<crate::driver::sqlx::Sqlx>().await,
-                #[cfg(feature = "xitca")]
-                ("xitca-postgres", 0) => self.alone::<crate::driver::xitca::Xitca>().await,
-                #[cfg(feature = "xitca")]
-                ("xitca-postgres", _) => self.pooled::<crate::driver::xitca::XitcaPool>().await,
                 #[cfg(feature = "diesel-async")]
                 ("diesel-async", 0) => self.alone::<crate::driver::diesel::Diesel>().await,
                 #[cfg(feature = "diesel-async")]

@@ -33,7 +33,6 @@ pub(super) fn versions() -> BTreeMap<String, String> {
         "deadpool-postgres",
         "sqlx",
         "rustls",
-        "xitca-postgres",
         "diesel-async",
     ];
     let mut versions = BTreeMap::new();
