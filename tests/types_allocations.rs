@@ -45,6 +45,11 @@ const LARGER_IN_RUST: &[(&str, usize, &str)] = &[
         32,
         "each row may have one element, and is a Vec of 24 bytes in five others",
     ),
+    (
+        "Vec<Value>",
+        64,
+        "an element takes four bytes there and 48 here, and a box where it is not simple",
+    ),
     ("Vec<", 16, ELEMENTS),
     ("Arc<[", 16, ELEMENTS),
     ("Box<[", 16, ELEMENTS),

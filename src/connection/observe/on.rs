@@ -4,7 +4,6 @@
 
 #[cfg(feature = "metrics")]
 use std::sync::Arc;
-#[cfg(feature = "tracing")]
 use std::sync::Mutex;
 
 #[cfg(feature = "tracing")]
@@ -24,6 +23,19 @@ pub(crate) struct Place {
     /// What is done on the connection now, or was last.
     #[cfg(feature = "tracing")]
     activity: Mutex<Option<Box<str>>>,
+    /// One for each operation that has succeeded on the connection.
+    #[cfg(feature = "metrics")]
+    meters: Mutex<Vec<Meter>>,
+}
+
+/// What is measured of the operations of one name that succeed. It is kept, because to name it
+/// anew for each operation would allocate.
+#[cfg(feature = "metrics")]
+#[derive(Debug)]
+struct Meter {
+    operation: Option<&'static str>,
+    duration: metrics::Histogram,
+    rows: metrics::Histogram,
 }
 
 /// An operation under way. One that is dropped before it has ended was cancelled.
@@ -47,13 +59,15 @@ impl Place {
             namespace: config.dbname().into(),
             #[cfg(feature = "tracing")]
             activity: Mutex::default(),
+            #[cfg(feature = "metrics")]
+            meters: Mutex::default(),
         }
     }
 
     /// A name for what the connection does, in a few words.
     #[cfg(feature = "tracing")]
     pub(crate) fn activity(&self) -> Option<Box<str>> {
-        self.lock().clone()
+        lock(&self.activity).clone()
     }
 
     #[cfg(feature = "tracing")]
@@ -61,16 +75,22 @@ impl Place {
         let text = text::sanitized(sql);
         let end = text.char_indices().nth(MAX_ACTIVITY);
         let text = end.map_or(&*text, |(end, _)| &text[..end]);
-        *self.lock() = Some(text.trim().into());
-    }
-
-    #[cfg(feature = "tracing")]
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Box<str>>> {
-        self.activity
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *lock(&self.activity) = Some(text.trim().into());
     }
 }
+
+/// Nothing panics under these locks but for a lack of memory.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(feature = "metrics")]
+const DURATION: &str = "db.client.operation.duration";
+
+#[cfg(feature = "metrics")]
+const RETURNED_ROWS: &str = "db.client.response.returned_rows";
 
 /// How much of a statement names it, in characters.
 #[cfg(feature = "tracing")]
@@ -154,10 +174,7 @@ impl Observation {
             Ok(rows) => {
                 // The tag of any other command counts what it has changed.
                 let returns = matches!(self.operation, Some("SELECT" | "TABLE" | "VALUES"));
-                if let Some(rows) = rows.filter(|_| returns) {
-                    self.note_rows(rows);
-                }
-                self.measure(None);
+                self.note_success(rows.filter(|_| returns));
             }
             Err(error) => {
                 let state = error.sqlstate();
@@ -169,22 +186,40 @@ impl Observation {
                         &kind
                     }
                 };
-                self.note_error(name, state.is_some());
-                self.measure(Some(name));
+                self.note_failure(name, state.is_some());
             }
         }
     }
 
-    fn note_rows(&self, rows: u64) {
+    fn note_success(&self, rows: Option<u64>) {
         #[cfg(feature = "tracing")]
-        self.span.record("db.response.returned_rows", rows);
+        if let Some(rows) = rows {
+            self.span.record("db.response.returned_rows", rows);
+        }
         #[cfg(feature = "metrics")]
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a histogram has coarser buckets"
-        )]
-        metrics::histogram!("db.client.response.returned_rows", self.labels(None))
-            .record(rows as f64);
+        {
+            let mut meters = lock(&self.place.meters);
+            let known = meters
+                .iter()
+                .position(|meter| meter.operation == self.operation);
+            let place = known.unwrap_or_else(|| {
+                meters.push(Meter {
+                    operation: self.operation,
+                    duration: metrics::histogram!(DURATION, self.labels(None)),
+                    rows: metrics::histogram!(RETURNED_ROWS, self.labels(None)),
+                });
+                meters.len() - 1
+            });
+            let meter = &meters[place];
+            meter.duration.record(self.begun.elapsed().as_secs_f64());
+            if let Some(rows) = rows {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a histogram has coarser buckets"
+                )]
+                meter.rows.record(rows as f64);
+            }
+        }
     }
 
     fn note_error(&self, name: &str, is_of_server: bool) {
@@ -200,12 +235,11 @@ impl Observation {
         let _ = (name, is_of_server);
     }
 
-    fn measure(&self, error: Option<&str>) {
+    fn note_failure(&self, name: &str, is_of_server: bool) {
+        self.note_error(name, is_of_server);
         #[cfg(feature = "metrics")]
-        metrics::histogram!("db.client.operation.duration", self.labels(error))
+        metrics::histogram!(DURATION, self.labels(Some(name)))
             .record(self.begun.elapsed().as_secs_f64());
-        #[cfg(not(feature = "metrics"))]
-        let _ = error;
     }
 
     #[cfg(feature = "metrics")]
@@ -235,8 +269,7 @@ impl Observation {
 impl Drop for Observation {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.note_error("cancelled", false);
-            self.measure(Some("cancelled"));
+            self.note_failure("cancelled", false);
         }
     }
 }
