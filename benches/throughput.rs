@@ -60,7 +60,7 @@ fn live(criterion: &mut Criterion) {
     });
 
     let table = "create temporary table sink (id int4, name text)";
-    wait(&runtime, connection.execute_script(table));
+    wait(&runtime, connection.batch_execute(table));
     group.bench_function("1,000 inserts by execute_many", |bencher| {
         bencher.iter(|| {
             let items = (0..ROWS).map(|id| (id, "a name"));
@@ -68,7 +68,7 @@ fn live(criterion: &mut Criterion) {
             let done = wait(&runtime, connection.execute_many(sql, items));
             assert_eq!(done, ROWS as u64);
         });
-        wait(&runtime, connection.execute_script("truncate sink"));
+        wait(&runtime, connection.batch_execute("truncate sink"));
     });
     group.finish();
     runtime.block_on(connection.close());

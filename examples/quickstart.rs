@@ -34,7 +34,7 @@ async fn main() -> kornak::Result<()> {
 
     let clock = Instant::now();
     connection
-        .execute_script(
+        .batch_execute(
             "create temporary table city (
                  id int primary key,
                  name text not null,

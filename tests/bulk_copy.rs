@@ -23,7 +23,7 @@ const COPY_OUT: &str = "copy t to stdout";
 
 async fn table(connection: &mut Connection) {
     connection
-        .execute_script("create temp table t (id int4 primary key, name text)")
+        .batch_execute("create temp table t (id int4 primary key, name text)")
         .await
         .unwrap();
 }
@@ -140,7 +140,7 @@ async fn typed_rows_go_in_and_come_out() {
 async fn a_row_that_does_not_fit_is_refused_and_the_others_stay() {
     let mut connection = connect().await;
     connection
-        .execute_script("create temp table t (id int4, code uuid, doc jsonb); create temp table a (acl aclitem)")
+        .batch_execute("create temp table t (id int4, code uuid, doc jsonb); create temp table a (acl aclitem)")
         .await
         .unwrap();
     let error = connection.copy_in_rows("a", &["acl"]).await.unwrap_err();
@@ -296,8 +296,8 @@ async fn r9_the_wrong_call_is_told_so() {
     assert_eq!(error.kind(), ErrorKind::Usage);
     connection.execute(COPY_IN, ()).await.unwrap_err();
     connection.execute(COPY_OUT, ()).await.unwrap();
-    connection.execute_script(COPY_IN).await.unwrap_err();
-    connection.execute_script(COPY_OUT).await.unwrap();
+    connection.batch_execute(COPY_IN).await.unwrap_err();
+    connection.batch_execute(COPY_OUT).await.unwrap();
     connection
         .pipeline((kornak::exec("select 1", ()), kornak::exec(COPY_OUT, ())))
         .await
@@ -381,7 +381,7 @@ async fn s34_rows_after_a_copy_that_failed_at_its_start_are_never_sent() {
     // Data that reads as messages of the protocol, behind a COPY that fails midway.
     let script = b"Q\0\0\0\x1edelete from pg_temp.precious\0X\0\0\0\x04";
     connection
-        .execute_script("create temp table precious as select 1 as id")
+        .batch_execute("create temp table precious as select 1 as id")
         .await
         .unwrap();
     let mut copy = connection.copy_in(COPY_IN).await.unwrap();
@@ -520,7 +520,7 @@ async fn r24_copies_larger_than_all_buffers_come_through() {
     table(&mut connection).await;
     // Each row has the server say something while it takes the data.
     connection
-        .execute_script(
+        .batch_execute(
             "create function pg_temp.tell() returns trigger language plpgsql as
              $$ begin raise notice 'row % of %', new.id, repeat('x', 1000); return new; end $$;
              create trigger tell before insert on t for each row execute function pg_temp.tell()",
@@ -553,7 +553,7 @@ async fn s6_names_are_quoted() {
     let columns = ["Id", "select", "a\"b) from stdin; --"];
     let sql = |name: &str| quote_identifier(name).unwrap();
     connection
-        .execute_script(&format!(
+        .batch_execute(&format!(
             "create schema {}; create table {0}.{} ({} int4, {} text, {} text)",
             sql(&schema),
             sql(table),
@@ -580,7 +580,7 @@ async fn s6_names_are_quoted() {
     }
     connection.copy_in_rows("t", &[]).await.unwrap_err();
     connection
-        .execute_script(&format!("drop schema {} cascade", sql(&schema)))
+        .batch_execute(&format!("drop schema {} cascade", sql(&schema)))
         .await
         .unwrap();
     check_token(&mut connection).await;
@@ -611,7 +611,7 @@ async fn s5_quoting_agrees_with_the_server_s() {
     ];
     for strings in ["on", "off"] {
         connection
-            .execute_script(&format!("set standard_conforming_strings = {strings}"))
+            .batch_execute(&format!("set standard_conforming_strings = {strings}"))
             .await
             .unwrap();
         for name in names {
@@ -645,7 +645,7 @@ async fn s6_options_are_quoted() {
         "create temp table {} (\"Id\" int4, \"a'b\" text)",
         quote_identifier(name).unwrap()
     );
-    connection.execute_script(&script).await.unwrap();
+    connection.batch_execute(&script).await.unwrap();
     for (delimiter, quote, null) in [
         (',', '"', "'); drop table t; -- \\"),
         ('\'', '"', "); drop table t; -- \\"),
@@ -815,7 +815,7 @@ async fn r9_a_source_that_fails_or_panics_and_a_sink_that_fails_leave_the_connec
 
     let mut connection = connect().await;
     connection
-        .execute_script("create temp table t (id int4, name text)")
+        .batch_execute("create temp table t (id int4, name text)")
         .await
         .unwrap();
     for pieces in [0, 1, 1_000] {

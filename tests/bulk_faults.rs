@@ -152,7 +152,7 @@ async fn r26_a_link_that_dies_while_both_read_and_write_ends_each_verb_once() {
         for verb in 0..5 {
             let mut connection = connect_over(proxy.address(), |config| config).await;
             let script = "create temp table t (value text)";
-            connection.execute_script(script).await.unwrap();
+            connection.batch_execute(script).await.unwrap();
             connection
                 .fetch_one::<String>(echo, ("warm",))
                 .await

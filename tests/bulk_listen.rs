@@ -175,7 +175,7 @@ async fn r61_an_ordinary_connection_calls_back_for_what_came_before_within_and_b
         callback.lock().unwrap().push(notification.payload);
     });
     let listen = format!("listen \"{channel}\"");
-    connection.execute_script(&listen).await.unwrap();
+    connection.batch_execute(&listen).await.unwrap();
     let process = connection.process_id();
 
     // While a query runs.

@@ -16,7 +16,7 @@ const INSERT: &str = "insert into t values ($1, $2)";
 
 async fn table(connection: &mut Connection) {
     connection
-        .execute_script("create temp table t (id int4 primary key, name text)")
+        .batch_execute("create temp table t (id int4 primary key, name text)")
         .await
         .unwrap();
 }
@@ -116,7 +116,7 @@ async fn an_item_that_can_not_be_written_is_named_and_nothing_stays() {
 async fn a_failure_at_commit_or_of_a_row_is_of_no_item() {
     let mut connection = connect().await;
     connection
-        .execute_script("create temp table t (id int4 unique deferrable initially deferred)")
+        .batch_execute("create temp table t (id int4 unique deferrable initially deferred)")
         .await
         .unwrap();
     let sql = "insert into t values ($1) returning id";

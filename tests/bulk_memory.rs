@@ -154,7 +154,7 @@ async fn r28_a_huge_row_and_a_huge_parameter_leave_small_buffers() {
     assert_eq!(done.await.unwrap(), 2);
     check_kept(&mut connection).await;
     let sql = "create temp table t (value bytea)";
-    connection.execute_script(sql).await.unwrap();
+    connection.batch_execute(sql).await.unwrap();
     let mut copy = connection.copy_in_rows("t", &["value"]).await.unwrap();
     copy.send((part,)).await.unwrap();
     assert_eq!(copy.finish().await.unwrap(), 1);

@@ -16,7 +16,7 @@ use support::server;
 
 async fn table(connection: &mut Connection, definition: &str) {
     let script = format!("create temp table t ({definition})");
-    connection.execute_script(&script).await.unwrap();
+    connection.batch_execute(&script).await.unwrap();
 }
 
 async fn count(connection: &mut Connection) -> i64 {

@@ -57,7 +57,7 @@ async fn r48_rows_come_as_many_as_are_asked_for() {
 async fn r48_no_columns_an_empty_query_and_one_without_rows() {
     let mut connection = connect().await;
     connection
-        .execute_script("create temp table t (id int4)")
+        .batch_execute("create temp table t (id int4)")
         .await
         .unwrap();
     let mut transaction = connection.begin().await.unwrap();

@@ -11,7 +11,7 @@ async fn connect(setup: &str) -> Connection {
     let mut connection = Connection::connect(&Server::for_tests().url())
         .await
         .unwrap();
-    connection.execute_script(setup).await.unwrap();
+    connection.batch_execute(setup).await.unwrap();
     connection
 }
 
@@ -106,14 +106,14 @@ async fn a_type_may_be_named_with_its_schema() {
     );
     // The tests' types lie in information_schema only for a moment: nobody else sees them.
     let mut tx = db.begin().await.unwrap();
-    tx.execute_script("create type information_schema.\"Mood\" as enum ('Happy')")
+    tx.batch_execute("create type information_schema.\"Mood\" as enum ('Happy')")
         .await
         .unwrap();
     let sql = "select $1::information_schema.\"Mood\"";
     let mood: Elsewhere = tx.fetch_one(sql, (Elsewhere::Happy,)).await.unwrap();
     assert_eq!(mood, Elsewhere::Happy);
     tx.rollback().await.unwrap();
-    db.execute_script(&format!("drop schema \"{schema}\" cascade"))
+    db.batch_execute(&format!("drop schema \"{schema}\" cascade"))
         .await
         .unwrap();
 }

@@ -115,7 +115,7 @@ async fn connect() -> Connection {
 async fn namesakes_are_told_apart_by_their_schemas() {
     let mut db = connect().await;
     let mut tx = db.begin().await.unwrap();
-    tx.execute_script(CREATE).await.unwrap();
+    tx.batch_execute(CREATE).await.unwrap();
     // Whatever the search path says.
     for path in [
         "kornak_zoo, kornak_shop",
@@ -179,7 +179,7 @@ async fn namesakes_are_told_apart_by_their_schemas() {
 async fn composites_in_arrays_in_composites_go_both_ways() {
     let mut db = connect().await;
     let mut tx = db.begin().await.unwrap();
-    tx.execute_script(CREATE).await.unwrap();
+    tx.batch_execute(CREATE).await.unwrap();
     let house = House {
         best: Some(cage(None)),
         cages: vec![cage(Some(Awake::Asleep)), cage(None)],
@@ -259,8 +259,8 @@ struct Entry {
 async fn generic_rows_are_read_with_all_that_is_in_them() {
     let mut db = connect().await;
     let mut tx = db.begin().await.unwrap();
-    tx.execute_script(CREATE).await.unwrap();
-    tx.execute_script("create temp table entry (title text, cages kornak_zoo.cage[])")
+    tx.batch_execute(CREATE).await.unwrap();
+    tx.batch_execute("create temp table entry (title text, cages kornak_zoo.cage[])")
         .await
         .unwrap();
     let entry = Entry {
@@ -319,7 +319,7 @@ mod foreign {
     #[tokio::test]
     async fn types_of_other_crates_are_fields_of_composites() {
         let mut db = connect().await;
-        db.execute_script(
+        db.batch_execute(
             "create domain pg_temp.price as numeric(8, 2);
              create type pg_temp.event as
                 (at timestamptz, prices pg_temp.price[], more jsonb, id uuid)",

@@ -154,7 +154,7 @@ async fn r60_vectors_nest_as_the_dimensions_do() {
 async fn r60_elements_of_custom_types_and_vectors() {
     let mut connection = connect().await;
     connection
-        .execute_script(
+        .batch_execute(
             "create type pg_temp.mood as enum ('sad', 'ok', 'it''s \"fine\"');
              create domain pg_temp.positive as int4 check (value > 0)",
         )

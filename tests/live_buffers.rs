@@ -166,7 +166,7 @@ async fn r21_what_was_read_stays_when_the_buffers_are_used_again() {
 async fn r21_a_cached_statement_follows_its_result_formats() {
     let mut connection = connect().await;
     connection
-        .execute_script(
+        .batch_execute(
             "create temp table r21 (a aclitem, b int4);
              insert into r21 values (makeaclitem(10, 10, 'SELECT', false), 7)",
         )
@@ -255,7 +255,7 @@ async fn r48_statements_without_rows_columns_or_text() {
                     .is_none()
             );
             assert_eq!(connection.for_each(empty, (), |_| ()).await.unwrap(), 0);
-            connection.execute_script(empty).await.unwrap();
+            connection.batch_execute(empty).await.unwrap();
             let mut rows = connection.fetch::<Row>(empty, ()).await.unwrap();
             assert!(rows.next().await.unwrap().is_none());
             assert!(

@@ -172,7 +172,7 @@ async fn r3_the_other_verbs_dropped_at_each_poll_leave_the_connection_in_step() 
             .await
             .unwrap();
         connection
-            .execute_script("select 1; select 2")
+            .batch_execute("select 1; select 2")
             .await
             .unwrap();
         let seen = connection.for_each("select 1", (), |_| ()).await.unwrap();

@@ -153,7 +153,7 @@ async fn s29_a_type_of_a_real_server_that_nests_too_deep_is_an_error() {
             depth - 1
         );
     }
-    connection.execute_script(&script).await.unwrap();
+    connection.batch_execute(&script).await.unwrap();
     for (depth, fits) in [(1, true), (60, true), (62, true), (64, false), (99, false)] {
         let sql = format!("select null::pg_temp.d{depth}");
         for _ in 0..2 {
@@ -180,7 +180,7 @@ async fn r47_oids_above_the_signed_range_on_a_real_server() {
     // The catalogues are tables, whose rows may be given any OID; nobody else sees it.
     let mut transaction = connection.begin().await.unwrap();
     transaction
-        .execute_script(&format!(
+        .batch_execute(&format!(
             "set local allow_system_table_mods = on; \
              create type pg_temp.mood as enum ('glum', 'gay'); \
              create temp table ids as select oid, typarray from pg_type \

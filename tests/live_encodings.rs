@@ -44,7 +44,7 @@ async fn r59_a_database_without_an_encoding_is_read_as_far_as_it_is_utf8() {
     let seen = Arc::clone(&notices);
     connection.on_notice(move |notice| seen.lock().unwrap().push(notice.message().to_owned()));
     connection
-        .execute_script(
+        .batch_execute(
             "do $$ begin
                 execute format('create table %I (%I int4)', 't' || chr(255), 'c' || chr(254));
                 execute format('insert into %I values (7)', 't' || chr(255));
@@ -72,7 +72,7 @@ async fn r59_a_database_without_an_encoding_is_read_as_far_as_it_is_utf8() {
                 Some(SqlState::CHARACTER_NOT_IN_REPERTOIRE),
                 "{sql}: {error}"
             );
-            let error = connection.execute_script(sql).await.unwrap_err();
+            let error = connection.batch_execute(sql).await.unwrap_err();
             let state = error.sqlstate();
             assert_eq!(
                 state,
@@ -125,7 +125,7 @@ async fn r59_another_client_encoding_closes_the_connection() {
             .unwrap_err();
         assert!(error.is_closed(), "{error}");
         let mut connection = connect().await;
-        let error = connection.execute_script(change).await.unwrap_err();
+        let error = connection.batch_execute(change).await.unwrap_err();
         assert!(error.is_closed(), "{change}: {error}");
     }
     // No text is read that was written in the other encoding.
@@ -133,7 +133,7 @@ async fn r59_another_client_encoding_closes_the_connection() {
     let both = "set client_encoding to 'LATIN1'; select 'Ã¤'";
     assert!(
         connection
-            .execute_script(both)
+            .batch_execute(both)
             .await
             .unwrap_err()
             .is_closed()

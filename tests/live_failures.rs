@@ -24,7 +24,7 @@ use support::server;
 async fn s3_values_stay_out_of_statements_and_statements_stay_as_they_are() {
     let mut connection = connect().await;
     connection
-        .execute_script("create temp table precious (a text)")
+        .batch_execute("create temp table precious (a text)")
         .await
         .unwrap();
     for value in [
@@ -185,7 +185,7 @@ async fn r21_values_that_are_kept_do_not_change_when_the_buffer_is_used_again() 
 async fn r21_changed_result_formats_of_a_cached_statement() {
     let mut connection = connect().await;
     connection
-        .execute_script(
+        .batch_execute(
             "create temp table t (a aclitem); insert into t values ('postgres=r/postgres')",
         )
         .await
@@ -195,7 +195,7 @@ async fn r21_changed_result_formats_of_a_cached_statement() {
         assert_eq!(text, "postgres=r/postgres");
     }
     connection
-        .execute_script("alter table t alter column a type int4 using 7")
+        .batch_execute("alter table t alter column a type int4 using 7")
         .await
         .unwrap();
     for _ in 0..2 {
@@ -203,7 +203,7 @@ async fn r21_changed_result_formats_of_a_cached_statement() {
         assert_eq!(number, 7);
     }
     connection
-        .execute_script("alter table t alter column a type aclitem using 'postgres=w/postgres'")
+        .batch_execute("alter table t alter column a type aclitem using 'postgres=w/postgres'")
         .await
         .unwrap();
     for _ in 0..2 {
@@ -259,7 +259,7 @@ async fn r23_a_queued_begin_that_fails_owns_the_error() {
     assert_eq!(error.outcome(), kornak::error::Outcome::NotRun);
     drop(transaction);
     assert_eq!(connection.transaction_status(), TransactionStatus::Idle);
-    connection.execute_script("select 1").await.unwrap();
+    connection.batch_execute("select 1").await.unwrap();
     drop(connection);
     server.finish().await;
 }
@@ -427,7 +427,7 @@ async fn r48_empty_queries_rows_without_columns_and_cursors() {
                 .kind(),
             ErrorKind::Decode
         );
-        connection.execute_script(empty).await.unwrap();
+        connection.batch_execute(empty).await.unwrap();
     }
     let bare: Vec<Row> = connection
         .fetch_all("select from generate_series(1, 3)", ())

@@ -131,7 +131,7 @@ async fn read_slowly(verb: &str, connection: &mut Connection) -> (usize, kornak:
             .for_each(SLOW, (), |_| count += 1)
             .await
             .map(drop),
-        "execute_script" => connection.execute_script(SLOW).await,
+        "batch_execute" => connection.batch_execute(SLOW).await,
         "fetch" => match connection.fetch::<Row>(SLOW, ()).await {
             Err(error) => Err(error),
             Ok(mut rows) => loop {
@@ -152,7 +152,7 @@ const VERBS: [&str; 6] = [
     "fetch_all",
     "fetch_one",
     "for_each",
-    "execute_script",
+    "batch_execute",
     "fetch",
 ];
 
@@ -232,11 +232,11 @@ async fn r31_a_backend_that_is_ended_before_and_after_the_rows_is_an_error() {
     let process = connection.process_id();
     let mut transaction = connection.begin().await.unwrap();
     transaction
-        .execute_script("create temp table r31 (n int4) on commit drop")
+        .batch_execute("create temp table r31 (n int4) on commit drop")
         .await
         .unwrap();
     transaction
-        .execute_script(
+        .batch_execute(
             "create function pg_temp.r31() returns trigger language plpgsql as
                  $$ begin perform pg_sleep(3600); return null; end $$;
              create constraint trigger r31 after insert on r31 deferrable initially deferred

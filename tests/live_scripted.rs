@@ -272,7 +272,7 @@ async fn r17_a_script_or_a_commit_that_is_answered_out_of_order_is_no_success() 
             connection.execute("select 1", ()).await.unwrap_err()
         } else {
             let error = connection
-                .execute_script("begin; select 1")
+                .batch_execute("begin; select 1")
                 .await
                 .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Protocol, "{error}: {reply}");
@@ -352,12 +352,12 @@ async fn r22_asynchronous_messages_may_come_between_any_two() {
         1
     );
     connection
-        .execute_script("begin; select 1; ;")
+        .batch_execute("begin; select 1; ;")
         .await
         .unwrap();
-    let error = connection.execute_script("select 1 / 0").await.unwrap_err();
+    let error = connection.batch_execute("select 1 / 0").await.unwrap_err();
     assert_eq!(error.sqlstate(), Some(SqlState::DIVISION_BY_ZERO));
-    connection.execute_script("copy t to stdout").await.unwrap();
+    connection.batch_execute("copy t to stdout").await.unwrap();
     let count: usize = counts.iter().sum();
     assert_eq!(*notices.lock().unwrap(), count);
     assert_eq!(notifications.lock().unwrap().len(), count);
@@ -433,7 +433,7 @@ async fn r23_a_begin_that_fails_is_its_own_error_and_skips_the_statement() {
             .unwrap();
         let error = match way {
             "script" => transaction
-                .execute_script("insert into t values (1)")
+                .batch_execute("insert into t values (1)")
                 .await
                 .unwrap_err(),
             _ => transaction
@@ -495,7 +495,7 @@ async fn r34_a_fatal_error_while_idle_keeps_its_sqlstate() {
             // It may be seen by what sends nothing, too, once it has come.
             within(GENEROUS, "the error", async {
                 loop {
-                    match connection.execute_script("").await {
+                    match connection.batch_execute("").await {
                         Err(error) => break error,
                         Ok(()) => tokio::task::yield_now().await,
                     }

@@ -12,7 +12,7 @@ use support::raw::RawClient;
 async fn a_statement_with_an_unknown_type_is_kept_when_its_type_is_looked_up() {
     let mut connection = connect().await;
     connection
-        .execute_script("create type pg_temp.mood as enum ('glum', 'gay')")
+        .batch_execute("create type pg_temp.mood as enum ('glum', 'gay')")
         .await
         .unwrap();
     let mut transaction = connection.begin().await.unwrap();
@@ -29,7 +29,7 @@ async fn a_statement_with_an_unknown_type_is_kept_when_its_type_is_looked_up() {
 async fn the_look_up_of_a_type_leaves_the_unnamed_statement_alone() {
     let mut connection = connect_as(|config| config.statement_cache_capacity(0)).await;
     connection
-        .execute_script("create type pg_temp.mood as enum ('glum', 'gay')")
+        .batch_execute("create type pg_temp.mood as enum ('glum', 'gay')")
         .await
         .unwrap();
     let mut transaction = connection.begin().await.unwrap();
@@ -261,7 +261,7 @@ async fn r41_a_statement_is_prepared_again_when_the_schema_changes() {
                 if other {
                     observer.execute(&change);
                 } else {
-                    connection.execute_script(&change).await.unwrap();
+                    connection.batch_execute(&change).await.unwrap();
                 }
                 let mut fresh = connect().await;
                 let expected = verb.run(&mut fresh, &sql).await.unwrap();
@@ -298,7 +298,7 @@ async fn r41_within_a_transaction_it_is_an_error_and_the_next_one_works() {
             let sql = format!("select * from {table}");
             verb.run(&mut connection, &sql).await.unwrap();
             let mut transaction = connection.begin().await.unwrap();
-            transaction.execute_script(&change).await.unwrap();
+            transaction.batch_execute(&change).await.unwrap();
             let error = verb.run(&mut transaction, &sql).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Server, "{case}: {error}");
             let state = error.sqlstate().unwrap();
@@ -315,7 +315,7 @@ async fn r41_within_a_transaction_it_is_an_error_and_the_next_one_works() {
             verb.run(&mut connection, &sql).await.unwrap();
             // Committed, it is another matter.
             let mut transaction = connection.begin().await.unwrap();
-            transaction.execute_script(&change).await.unwrap();
+            transaction.batch_execute(&change).await.unwrap();
             transaction.commit().await.unwrap();
             verb.run(&mut connection, &sql).await.unwrap();
             check_token(&mut connection).await;
@@ -328,7 +328,7 @@ async fn r41_within_a_transaction_it_is_an_error_and_the_next_one_works() {
 async fn r41_an_inferred_parameter_follows_its_column() {
     let mut connection = connect().await;
     connection
-        .execute_script("create temp table r41 (key uuid, n int4); insert into r41 values (gen_random_uuid(), 1)")
+        .batch_execute("create temp table r41 (key uuid, n int4); insert into r41 values (gen_random_uuid(), 1)")
         .await
         .unwrap();
     // Text goes as what the server infers: a uuid at first.
@@ -347,7 +347,7 @@ async fn r41_an_inferred_parameter_follows_its_column() {
         );
     }
     connection
-        .execute_script("alter table r41 alter column key type text")
+        .batch_execute("alter table r41 alter column key type text")
         .await
         .unwrap();
     // It is refused once: this error says nothing that would make it safe to run it again.
@@ -376,7 +376,7 @@ async fn r41_an_inferred_parameter_follows_its_column() {
 async fn r42_another_search_path_or_role_means_another_table() {
     let mut connection = connect().await;
     connection
-        .execute_script(
+        .batch_execute(
             "drop schema if exists r42_one cascade; drop schema if exists r42_two cascade;
              drop schema if exists r42_three cascade; drop role if exists r42_two;
              create schema r42_one; create schema r42_two; create schema r42_three;
@@ -464,7 +464,7 @@ async fn r42_another_search_path_or_role_means_another_table() {
     }
     check_token(&mut connection).await;
     connection
-        .execute_script(
+        .batch_execute(
             "drop schema r42_one cascade; drop schema r42_two cascade; drop schema r42_three cascade;
              drop role r42_two",
         )
@@ -556,7 +556,7 @@ async fn r47_descriptions_of_more_than_thirty_kilobytes() {
         .map(|i| format!("{} int default {i}", name(i)))
         .collect::<Vec<_>>();
     connection
-        .execute_script(&format!(
+        .batch_execute(&format!(
             "create temp table r47 ({}); insert into r47 default values",
             columns.join(", ")
         ))

@@ -40,7 +40,7 @@ async fn a_transaction_that_is_over_can_not_be_committed() {
 async fn r63_committing_a_failed_transaction_is_an_error() {
     let mut connection = connect().await;
     connection
-        .execute_script("create temp table r63 (n int4)")
+        .batch_execute("create temp table r63 (n int4)")
         .await
         .unwrap();
     let mut transaction = connection.begin().await.unwrap();
@@ -115,13 +115,13 @@ async fn nest_a_thousand_deep() {
     const DEPTH: i32 = 1_000;
     let mut connection = connect().await;
     connection
-        .execute_script("create temp table r63 (n int4)")
+        .batch_execute("create temp table r63 (n int4)")
         .await
         .unwrap();
     // Sent one by one, or all of them together with the statement within.
     for is_sent_at_each_level in [true, false] {
         for (commits, expected) in [(true, DEPTH), (false, 0)] {
-            connection.execute_script("truncate r63").await.unwrap();
+            connection.batch_execute("truncate r63").await.unwrap();
             let mut outer = connection.begin().await.unwrap();
             nest(&mut outer, 0, DEPTH, is_sent_at_each_level, commits).await;
             outer.commit().await.unwrap();
@@ -160,7 +160,7 @@ async fn nest(connection: &mut Connection, level: i32, depth: i32, inserts: bool
 async fn a_recovery_that_is_dropped_undoes_a_savepoint_once() {
     let mut connection = connect().await;
     connection
-        .execute_script("create temp table undo (n int4)")
+        .batch_execute("create temp table undo (n int4)")
         .await
         .unwrap();
     // Each time the recovery gets one poll further.
@@ -221,8 +221,8 @@ async fn by_each_verb(
         check(connection, &verb("fetch"), result.err()).await;
         let result = connection.query(sql).execute().await;
         check(connection, &verb("query"), result.err()).await;
-        let result = connection.execute_script(sql).await;
-        check(connection, &verb("execute_script"), result.err()).await;
+        let result = connection.batch_execute(sql).await;
+        check(connection, &verb("batch_execute"), result.err()).await;
     }
 }
 
@@ -236,7 +236,7 @@ async fn read_stream(connection: &mut Connection, sql: &str) -> kornak::Result<(
 async fn r14_a_constraint_that_fails_at_the_end_surfaces_from_every_verb() {
     let mut connection = connect().await;
     connection
-        .execute_script(
+        .batch_execute(
             "create temp table whole (id int4 primary key);
              create temp table part (whole int4 references whole deferrable initially deferred)",
         )
@@ -327,7 +327,7 @@ async fn r15_an_error_after_rows_leaves_the_next_statement_its_own() {
 async fn r1_a_savepoint_whose_commit_is_dropped_leaves_what_is_around_it() {
     let mut connection = connect().await;
     connection
-        .execute_script("create temp table r1 (n int4)")
+        .batch_execute("create temp table r1 (n int4)")
         .await
         .unwrap();
     for ends_by_rollback in [false, true] {

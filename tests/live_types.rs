@@ -106,7 +106,7 @@ impl Outcome {
 
 async fn connect_with_settings() -> Connection {
     let mut connection = connect().await;
-    connection.execute_script(SETTINGS).await.unwrap();
+    connection.batch_execute(SETTINGS).await.unwrap();
     connection
 }
 
@@ -506,7 +506,7 @@ async fn check_relation(
              from {relation} r{bound};
          create table {back} as select * from {there} with no data"
     );
-    if let Err(error) = connection.execute_script(&script).await {
+    if let Err(error) = connection.batch_execute(&script).await {
         // A view may need what this server was built without.
         println!("{relation}: {}", said(&error));
         return;

@@ -362,7 +362,7 @@ async fn s7_a_nul_in_any_string_is_refused_and_nothing_is_sent() {
         refused!(connection.execute(bad, (day,)), Usage);
         refused!(connection.fetch_all::<Row>(bad, ()), Usage);
         refused!(connection.fetch::<Row>(bad, ()), Usage);
-        refused!(connection.execute_script(bad), Usage);
+        refused!(connection.batch_execute(bad), Usage);
         refused!(connection.describe(bad), Usage);
         // A string among parameters: text, in an array, beside one that is described.
         refused!(connection.execute("select $1", ("a\0b",)), Encode);

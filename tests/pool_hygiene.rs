@@ -496,7 +496,7 @@ async fn r50_what_the_driver_prepared_goes_and_comes_again_where_a_borrower_prep
     let one: i32 = connection.fetch_one("select 1", ()).await.unwrap();
     assert_eq!(one, 1);
     connection
-        .execute_script("select 2; prepare kornak_left as select 3")
+        .batch_execute("select 2; prepare kornak_left as select 3")
         .await
         .unwrap();
     drop(connection);

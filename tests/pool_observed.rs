@@ -275,7 +275,7 @@ async fn a_query_is_a_span_with_the_names_of_opentelemetry() {
     connection.pipeline(both).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
     transaction
-        .execute_script("select 1; select 2")
+        .batch_execute("select 1; select 2")
         .await
         .unwrap();
     transaction.commit().await.unwrap();
@@ -365,7 +365,7 @@ async fn s31_nothing_secret_is_shown_to_whoever_watches() {
         .await
         .unwrap_err();
     connection
-        .execute_script(&format!("set kornak.secret = E'{secret}'; select 1"))
+        .batch_execute(&format!("set kornak.secret = E'{secret}'; select 1"))
         .await
         .unwrap();
     let mut rows = connection

@@ -39,7 +39,7 @@ impl Shared {
         let tested = Tested::over(proxy.address(), 8, |builder| {
             builder.after_connect(move |connection| {
                 let path = path.clone();
-                Box::pin(async move { Ok(connection.execute_script(&path).await?) })
+                Box::pin(async move { Ok(connection.batch_execute(&path).await?) })
             })
         });
         Self {
@@ -263,7 +263,7 @@ fn two_paths(one: &str, other: &str) -> (Shared, Tested) {
         builder.after_connect(move |connection| {
             let number = count.fetch_add(1, Ordering::Relaxed) as usize;
             let path = format!("set search_path = {}", paths[number % 2]);
-            Box::pin(async move { Ok(connection.execute_script(&path).await?) })
+            Box::pin(async move { Ok(connection.batch_execute(&path).await?) })
         })
     });
     (shared, tested)
@@ -324,7 +324,7 @@ async fn r42_a_description_of_another_search_path_never_decodes_wrongly() {
                 let mut connection = tested.acquire().await;
                 let mut lone = live::connect().await;
                 let path = path_of(&shared, number);
-                lone.execute_script(&format!("set search_path = {path}"))
+                lone.batch_execute(&format!("set search_path = {path}"))
                     .await
                     .unwrap();
                 // Text fits each type.
@@ -430,7 +430,7 @@ async fn r41_a_description_of_before_an_alteration_never_decodes_wrongly() {
         }
         let (mut connection, _) = shared.fresh().await;
         let mut lone = live::connect().await;
-        lone.execute_script(&format!("set search_path = {}", shared.schema))
+        lone.batch_execute(&format!("set search_path = {}", shared.schema))
             .await
             .unwrap();
         let row: Row = connection
@@ -581,7 +581,7 @@ async fn r46_fields_that_swap_their_names_are_read_by_the_new_ones() {
     }
     // The values are, byte for byte, what they were.
     first
-        .execute_script(
+        .batch_execute(
             "alter type point2 rename attribute x to z; \
              alter type point2 rename attribute y to x; \
              alter type point2 rename attribute z to y",

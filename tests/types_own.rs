@@ -142,7 +142,7 @@ fn trip(id: i32) -> Trip {
 #[tokio::test]
 async fn a_codec_by_hand_is_a_row_a_parameter_an_element_and_a_field() {
     let mut db = connect().await;
-    db.execute_script(CREATE).await.unwrap();
+    db.batch_execute(CREATE).await.unwrap();
     let home = place(76.95, 8.5);
     let there: Place = db.fetch_one("select $1::point", (home,)).await.unwrap();
     assert_eq!(there, home);
@@ -207,7 +207,7 @@ async fn a_codec_by_hand_is_a_row_a_parameter_an_element_and_a_field() {
 #[tokio::test]
 async fn a_codec_by_hand_copies_rows() {
     let mut db = connect().await;
-    db.execute_script("create temp table places (id int4, place point)")
+    db.batch_execute("create temp table places (id int4, place point)")
         .await
         .unwrap();
     let rows: Vec<(i32, Option<Place>)> = vec![(1, Some(place(1.0, 2.0))), (2, None)];
@@ -226,7 +226,7 @@ async fn a_codec_by_hand_copies_rows() {
 #[tokio::test]
 async fn a_codec_by_hand_is_told_of_by_name() {
     let mut db = connect().await;
-    db.execute_script(CREATE).await.unwrap();
+    db.batch_execute(CREATE).await.unwrap();
     for (error, kind, message) in [
         (
             db.execute("select $1::text", (place(0.0, 0.0),))

@@ -220,7 +220,7 @@ pub fn derive_from_row(input: TokenStream) -> TokenStream {
 /// # let url = xtask::server::Server::for_tests().url();
 /// # let mut connection = kornak::Connection::connect(&url).await?;
 /// connection
-///     .execute_script(
+///     .batch_execute(
 ///         "create type pg_temp.mood as enum ('calm', 'hungry');
 ///          create type pg_temp.report as (weight_kg float8, remark text, moods pg_temp.mood[]);
 ///          create temp table visit (day date, report report)",
@@ -295,9 +295,9 @@ pub fn derive_encode(input: TokenStream) -> TokenStream {
 /// # let url = xtask::server::Server::for_tests().url();
 /// # let mut connection = kornak::Connection::connect(&url).await?;
 /// # let mut connection = connection.begin().await?;
-/// # connection.execute_script("create schema zoo; set search_path = zoo").await?;
+/// # connection.batch_execute("create schema zoo; set search_path = zoo").await?;
 /// connection
-///     .execute_script(
+///     .batch_execute(
 ///         "create type zoo.mood as enum ('calm', 'very-hungry');
 ///          create domain zoo.kilograms as float8 check (value > 0);
 ///          create type zoo.report as (weight_kg zoo.kilograms, remark text, moods zoo.mood[])",
@@ -356,7 +356,7 @@ pub fn derive_decode(input: TokenStream) -> TokenStream {
 /// # async fn main() -> kornak::Result<()> {
 /// # let url = xtask::server::Server::for_tests().url();
 /// # let mut connection = kornak::Connection::connect(&url).await?;
-/// connection.execute_script("create temp table elephant (id int, name text, birth_year int)").await?;
+/// connection.batch_execute("create temp table elephant (id int, name text, birth_year int)").await?;
 /// let rani = Elephant { id: 7, name: "Rani".into(), year: None };
 /// let sql = "insert into elephant (id, name, birth_year) values ($1, $2, $3)";
 /// connection.execute(sql, &rani).await?;

@@ -347,13 +347,13 @@ async fn apply(
     let unwanted: Vec<String> = heard.difference(channels).cloned().collect();
     for channel in unwanted {
         let sql = format!("unlisten {}", quote_identifier(&channel)?);
-        connection.execute_script(&sql).await?;
+        connection.batch_execute(&sql).await?;
         heard.remove(&channel);
     }
     let missing: Vec<String> = channels.difference(heard).cloned().collect();
     for channel in missing {
         let sql = format!("listen {}", quote_identifier(&channel)?);
-        connection.execute_script(&sql).await?;
+        connection.batch_execute(&sql).await?;
         heard.insert(channel);
     }
     Ok(())

@@ -180,7 +180,7 @@ impl Connection {
     /// # Cancel safety
     ///
     /// As [`fetch_one`](Self::fetch_one).
-    pub async fn execute_script(&mut self, sql: &str) -> Result<()> {
+    pub async fn batch_execute(&mut self, sql: &str) -> Result<()> {
         let limit = self.default_limit();
         let observation = Observation::start(self, sql);
         let ran = observation.watch(script(self, sql, limit), |()| None, |error| error);

@@ -162,10 +162,10 @@ fn verbs() -> Vec<Row> {
                 assert_eq!(connection.execute(FEW, (7,)).await.unwrap(), 7);
             })
         }),
-        on_connection(&["Connection::execute_script"], |connection, _| {
+        on_connection(&["Connection::batch_execute"], |connection, _| {
             Box::pin(async {
                 let script = "select 1; select 2; set local work_mem = '1MB'";
-                connection.execute_script(script).await.unwrap();
+                connection.batch_execute(script).await.unwrap();
             })
         }),
         on_connection(&["Connection::describe"], |connection, _| {

@@ -169,7 +169,7 @@ async fn r45_transaction_mode_has_the_verbs() {
         "create type \"{mood}\" as enum ('calm', 'wild'); \
          create table \"{table}\" (id int primary key, mood \"{mood}\", price numeric)"
     );
-    connection.execute_script(&script).await.expect("a script");
+    connection.batch_execute(&script).await.expect("a script");
 
     let insert = format!("insert into \"{table}\" values ($1, $2, $3::text::numeric)");
     let done = connection
@@ -277,7 +277,7 @@ async fn r45_transaction_mode_refuses_what_needs_a_session() {
             let error = connection.execute(sql, ()).await.expect_err(sql);
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{sql}: {error}");
         }
-        let error = connection.execute_script(sql).await.expect_err(sql);
+        let error = connection.batch_execute(sql).await.expect_err(sql);
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{sql}: {error}");
         let error = connection
             .pipeline((exec("select 1", ()), exec(sql, ())))

@@ -11,7 +11,7 @@ use super::live::{check_token, connect};
 async fn with_extension<'c>(connection: &'c mut Connection, name: &str) -> Transaction<'c> {
     let mut transaction = connection.begin().await.unwrap();
     let sql = format!("create schema families; create extension {name} schema families");
-    transaction.execute_script(&sql).await.unwrap();
+    transaction.batch_execute(&sql).await.unwrap();
     transaction
 }
 

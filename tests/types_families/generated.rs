@@ -194,7 +194,7 @@ async fn numbers_and_times_come_back() {
     let mut connection = connect().await;
     let connection = &mut connection;
     connection
-        .execute_script("set datestyle to iso; set timezone to 'UTC'; set lc_monetary to 'C'")
+        .batch_execute("set datestyle to iso; set timezone to 'UTC'; set lc_monetary to 'C'")
         .await
         .unwrap();
     check_generated(connection, "numeric", Random::numeric).await;

@@ -82,7 +82,7 @@ async fn r57_ranges_of_dates_and_times_are_exact() {
     let mut connection = connect().await;
     let connection = &mut connection;
     connection
-        .execute_script("set datestyle to iso; set timezone to 'UTC'")
+        .batch_execute("set datestyle to iso; set timezone to 'UTC'")
         .await
         .unwrap();
     check_family::<Range<Date>>(
@@ -143,7 +143,7 @@ async fn ranges_of_a_databases_own_are_found_by_themselves() {
     let mut connection = connect().await;
     let mut transaction = connection.begin().await.unwrap();
     transaction
-        .execute_script(
+        .batch_execute(
             "create schema families;
              create domain families.word as text collate \"C\" check (value <> 'forbidden');
              create type families.words as range (subtype = families.word);

@@ -109,7 +109,7 @@ async fn r57_dates_times_and_amounts_are_exact() {
     let mut connection = connect().await;
     let connection = &mut connection;
     connection
-        .execute_script("set datestyle to iso; set timezone to 'UTC'; set lc_monetary to 'C'")
+        .batch_execute("set datestyle to iso; set timezone to 'UTC'; set lc_monetary to 'C'")
         .await
         .unwrap();
     check_family::<Date>(

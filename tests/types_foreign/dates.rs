@@ -61,7 +61,7 @@ fn lent<T: Clone>(cases: &[(String, T)]) -> Vec<(&str, T)> {
 async fn utc() -> Connection {
     let mut connection = connect().await;
     connection
-        .execute_script("set timezone to 'UTC'; set datestyle to iso")
+        .batch_execute("set timezone to 'UTC'; set datestyle to iso")
         .await
         .unwrap();
     connection
