@@ -71,6 +71,9 @@ async fn r18_a_byte_that_nobody_asked_for_costs_the_connection() {
             };
             order.send(()).await.unwrap();
             within(GENEROUS, "the stray bytes", told.recv()).await;
+            // They are there. That tokio knows of it takes a look at its events, which it has
+            // before it resumes a task that yields.
+            tokio::task::yield_now().await;
             // On its return or when it is next handed out, at the latest.
             drop(held);
             let next = acquire(&pool).await;

@@ -132,6 +132,30 @@ impl Pool {
     pub async fn execute(&self, sql: &str, params: impl Params) -> Result<u64> {
         self.query(sql).bind(params).execute().await
     }
+
+    /// Runs a script, on a connection of the pool: any number of statements separated by
+    /// semicolons, without parameters. Rows that they return are passed over.
+    ///
+    /// What it sets for its session is reset before the next borrower's first statement.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire) and of
+    /// [`Connection::batch_execute`](crate::Connection::batch_execute).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fetch_one`](Self::fetch_one): the statements may have taken effect.
+    pub async fn batch_execute(&self, sql: &str) -> Result<()> {
+        let mut connection = self.acquire().await?;
+        match connection.batch_execute(sql).await {
+            Err(error) if is_unreset(&error) => {
+                drop(connection);
+                self.acquire().await?.batch_execute(sql).await
+            }
+            result => result,
+        }
+    }
 }
 
 impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {

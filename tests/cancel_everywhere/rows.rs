@@ -463,6 +463,7 @@ fn pool_verbs() -> Vec<Row> {
                 "Pool::fetch_all",
                 "Pool::for_each",
                 "Pool::execute",
+                "Pool::batch_execute",
             ],
             |place| {
                 Box::pin(async {
@@ -476,6 +477,7 @@ fn pool_verbs() -> Vec<Row> {
                     let visit = |_: RowRef<'_>| ();
                     assert_eq!(pool.for_each(FEW, (3,), visit).await.unwrap(), 3);
                     assert_eq!(pool.execute(FEW, (3,)).await.unwrap(), 3);
+                    pool.batch_execute("select 1; select 2").await.unwrap();
                 })
             },
         ),
