@@ -254,6 +254,8 @@ async fn r57_r58_r60_every_type_goes_there_and_back() {
                 outcome.refused.insert(ty.sql.clone(), refusal);
             }
             (Some(refusal), _) => outcome.differs(format!("{}: {refusal}", ty.name)),
+            // The server received no empty query before 15.20 and its contemporaries.
+            (None, Some(_)) if ty.name.ends_with("tsquery") => {}
             (None, Some(_)) => {
                 outcome.differs(format!("{}: is listed, but not refused", ty.name));
             }

@@ -104,6 +104,7 @@ super::sqlstate::conditions! {
     BAD_COPY_FILE_FORMAT, "22P04", "bad_copy_file_format", "class 22, Data Exception";
     UNTRANSLATABLE_CHARACTER, "22P05", "untranslatable_character", "class 22, Data Exception";
     NONSTANDARD_USE_OF_ESCAPE_CHARACTER, "22P06", "nonstandard_use_of_escape_character", "class 22, Data Exception";
+    DATUM_VERSION_MISMATCH, "22P07", "datum_version_mismatch", "class 22, Data Exception";
     INTEGRITY_CONSTRAINT_VIOLATION, "23000", "integrity_constraint_violation", "class 23, Integrity Constraint Violation";
     RESTRICT_VIOLATION, "23001", "restrict_violation", "class 23, Integrity Constraint Violation";
     NOT_NULL_VIOLATION, "23502", "not_null_violation", "class 23, Integrity Constraint Violation";
