@@ -416,7 +416,7 @@ async fn r9_dropped_at_any_poll_nothing_or_everything_stays() {
     let (sql, name) = (format!("copy {table} from stdin"), table.trim_matches('"'));
     for typed in [false, true] {
         DropAtEachPoll::new("COPY in")
-            .spurious_polls(1)
+            .spurious_polls(2)
             .run(
                 async || connect().await,
                 async |connection| {
