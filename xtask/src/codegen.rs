@@ -10,6 +10,9 @@ use std::process::ExitCode;
 use xtask::server::{Binaries, MAJORS, Server};
 use xtask::{Context, Failure, Result, project_root};
 
+/// Conditions that later minors have added: the lists of the servers here may lack them.
+const NEWER: [&str; 1] = ["22P07"];
+
 /// Writes the generated files; with `--check`, compares them instead.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let check = match arguments {
@@ -27,16 +30,20 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let text = conditions.render();
     if check {
         let found = fs::read_to_string(&path).unwrap_or_default();
-        // Releases add conditions, and the servers here need not be the latest.
-        if let Some(line) = text
+        let is_newer = |line: &str| {
+            NEWER
+                .iter()
+                .any(|code| line.contains(code) && !text.contains(code))
+        };
+        if !found
             .lines()
-            .find(|line| !found.lines().any(|known| known == *line))
+            .filter(|line| !is_newer(line))
+            .eq(text.lines())
         {
-            return Err(Failure::new(format!(
-                "src/error/conditions.rs lacks what the servers' lists make: run `cargo xtask \
-                 codegen` ({})",
-                line.trim()
-            )));
+            return Err(Failure::new(
+                "src/error/conditions.rs is not what the servers' lists make: run `cargo xtask \
+                 codegen`",
+            ));
         }
         println!("src/error/conditions.rs is current");
     } else {
