@@ -1,5 +1,8 @@
 //! `float4` and `float8`: IEEE 754 in network order (`float8send` in `float.c`).
 
+use std::fmt::{self, Display as _};
+
+use super::float_text::FloatText;
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
 use super::{array, check, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
@@ -16,6 +19,10 @@ impl Encode for f32 {
             _ => return Err(wrong_encode_type::<Self>(ty)),
         }
         Ok(IsNull::No)
+    }
+
+    fn fmt_as_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        FloatText(*self).fmt(f)
     }
 }
 
@@ -45,6 +52,10 @@ impl Encode for f64 {
         }
         out.put_f64(*self);
         Ok(IsNull::No)
+    }
+
+    fn fmt_as_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        FloatText(*self).fmt(f)
     }
 }
 

@@ -165,6 +165,17 @@ fn write_like_server(f: &mut fmt::Formatter<'_>, text: &str, digits: i32) -> fmt
     }
 }
 
+/// A number that has a place among the floats: as for the server, one that is too large is
+/// not infinite, and one that is too small not zero.
+pub(super) fn parse(text: &str) -> Option<f64> {
+    let number: f64 = text.parse().ok()?;
+    let is_digit = |character: char| character.is_ascii_digit();
+    let coefficient = text.split(['e', 'E']).next().unwrap_or_default();
+    let overflows = number.is_infinite() && text.contains(is_digit);
+    let underflows = number == 0.0 && coefficient.contains(|c| is_digit(c) && c != '0');
+    (!overflows && !underflows).then_some(number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -168,6 +168,8 @@ mod vector;
 mod wrapper;
 mod writer;
 
+use std::fmt;
+
 use crate::buffer::WriteBuffer;
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Format, Type};
@@ -182,7 +184,7 @@ pub use self::check::{
 pub use self::composite::{
     CompositeFields, CompositeReader, DecodeField, EncodeField, encode_composite,
 };
-pub use self::cube::Cube;
+pub use self::cube::{Cube, ParseCubeError};
 #[doc(hidden)]
 pub use self::custom::{TypeName, check_enum, encode_label, unknown_label};
 pub use self::datetime::{
@@ -204,7 +206,9 @@ pub use self::reader::Reader;
 pub use self::shaped_array::{Array, ArrayShapeError, Dimension};
 pub use self::system::{Lsn, ParseLsnError, ParseSnapshotError, ParseTidError, Snapshot, Tid};
 pub(crate) use self::text::is_text_in_binary;
-pub use self::text_search::{Lexeme, LexemePosition, LexemeWeight, TsQuery, TsQueryItem, TsVector};
+pub use self::text_search::{
+    Lexeme, LexemePosition, LexemeWeight, ParseTextSearchError, TsQuery, TsQueryItem, TsVector,
+};
 pub use self::uuid::{ParseUuidError, Uuid};
 pub use self::value::{Opaque, Record, RecordField, Value};
 pub use self::vector::{HalfVector, ParseVectorError, SparseVector, Vector};
@@ -280,6 +284,15 @@ pub trait Encode {
     /// How many dimensions of an array `Self` takes up.
     #[doc(hidden)]
     const DIMENSIONS: usize = 0;
+
+    /// Shows the value as the server does, where `Display` alone shows it in another way.
+    #[doc(hidden)]
+    fn fmt_as_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result
+    where
+        Self: fmt::Display,
+    {
+        fmt::Display::fmt(self, f)
+    }
 
     /// Writes the value as an element of an array, or a row of it.
     #[doc(hidden)]

@@ -4,8 +4,8 @@
 use kornak::codec::{Cube, Hstore};
 use kornak::{Connection, ErrorKind, Transaction};
 
-use super::check_family;
 use super::live::{check_token, connect};
+use super::{check_family, check_texts};
 
 /// A transaction that has an extension, in a schema of its own. It is rolled back.
 async fn with_extension<'c>(connection: &'c mut Connection, name: &str) -> Transaction<'c> {
@@ -67,6 +67,15 @@ async fn cubes_are_exact() {
     let mut transaction = with_extension(&mut connection, "cube").await;
     let most: Vec<String> = (0..100).map(|n| format!("{n}.5")).collect();
     let most = format!("({})", most.join(","));
+    check_texts::<Cube>(
+        &mut transaction,
+        "families.cube",
+        &[
+            "(", ")", "[", "]", ",", "(1)", "(1,2)", "1", "-", "+", ".5", "2.", "e", "1e400",
+            "inf", "NaN", " ",
+        ],
+    )
+    .await;
     check_family::<Cube>(
         &mut transaction,
         "families.cube",

@@ -17,6 +17,7 @@ mod system;
 mod text_search;
 
 use std::fmt::{Debug, Display};
+use std::str::FromStr;
 
 use kornak::codec::{Decode, Encode};
 use kornak::row::Scalar;
@@ -68,6 +69,44 @@ where
         .await
         .unwrap_or_else(|error| panic!("{array}: {error:#}"));
     assert!(is_same, "{array} as it is written");
+}
+
+/// Checks texts that are made up of `parts`: what is read here is what the server reads, and what
+/// is refused here the server refuses.
+async fn check_texts<T>(connection: &mut Connection, ty: &str, parts: &[&str])
+where
+    T: FromStr + Display,
+{
+    // A type may take a text for a value that its neighbours don't.
+    let sql = "create or replace function pg_temp.shown(input text, ty text) returns text language plpgsql as $$
+        declare
+            output text;
+        begin
+            execute format('select format(''%%s'', %L::%s)', input, ty) into output;
+            return output;
+        exception when others then
+            return null;
+        end $$";
+    connection.batch_execute(sql).await.unwrap();
+    let mut state = 0x7465_7874_u64;
+    let mut below = move |end: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % end
+    };
+    let texts: Vec<String> = (0..4_000)
+        .map(|_| (0..below(8)).map(|_| parts[below(parts.len())]).collect())
+        .collect();
+    let sql = "select pg_temp.shown(input, $2) from unnest($1::text[]) with ordinality \
+        as made(input, place) order by place";
+    let there: Vec<Option<String>> = connection.fetch_all(sql, (&texts, ty)).await.unwrap();
+    for (text, there) in texts.iter().zip(&there) {
+        let here = text.parse::<T>().ok().map(|value| value.to_string());
+        assert_eq!(here, *there, "{ty} {text:?}");
+    }
+    let read = there.iter().flatten().count();
+    assert!(read > 100 && read < 3_900, "{ty}: {read} texts were values");
 }
 
 /// Whether the server refuses to receive a value, which the driver has written as it is.

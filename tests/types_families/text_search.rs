@@ -3,7 +3,7 @@
 use kornak::codec::{Lexeme, LexemePosition, LexemeWeight, TsQuery, TsVector};
 
 use super::live::{self, connect};
-use super::{check_family, check_refused};
+use super::{check_family, check_refused, check_texts};
 
 #[tokio::test]
 async fn documents_are_exact() {
@@ -29,36 +29,31 @@ async fn documents_are_exact() {
     )
     .await;
     // The server sorts what it gets, and keeps one of each.
-    let lexeme = |text: &str| Lexeme {
-        text: text.into(),
-        positions: vec![LexemePosition {
-            index: 1,
-            weight: LexemeWeight::A,
-        }],
+    let position = |index| LexemePosition {
+        index,
+        weight: LexemeWeight::A,
     };
-    let unsorted = TsVector {
-        lexemes: vec![lexeme("b"), lexeme("a")],
+    let first = [position(1)];
+    let lexeme = |text| Lexeme {
+        text,
+        positions: &first,
     };
+    let unsorted = TsVector::from_iter([lexeme("b"), lexeme("a")]);
     let shown: String = connection
         .fetch_one("select $1::tsvector::text", (&unsorted,))
         .await
         .unwrap();
     assert_eq!(shown, "'a':1A 'b':1A");
-    let long = TsVector {
-        lexemes: vec![lexeme(&"a".repeat(2048))],
-    };
+    let long = "a".repeat(2048);
+    let long = TsVector::from_iter([Lexeme {
+        text: &long,
+        positions: &first,
+    }]);
     check_refused(connection, "tsvector", long).await;
-    let mut misordered = lexeme("a");
-    misordered.positions.insert(
-        0,
-        LexemePosition {
-            index: 7,
-            weight: LexemeWeight::D,
-        },
-    );
-    let misordered = TsVector {
-        lexemes: vec![misordered],
-    };
+    let misordered = TsVector::from_iter([Lexeme {
+        text: "a",
+        positions: &[position(7), position(1)],
+    }]);
     check_refused(connection, "tsvector", misordered).await;
 }
 
@@ -117,4 +112,18 @@ async fn queries_are_exact() {
         Err(error) => assert!(error.as_server().is_some(), "{error:#}"),
     }
     live::check_token(connection).await;
+}
+
+/// What words are made of, in documents and queries.
+const PARTS: [&str; 30] = [
+    "a", "b", "\u{e9}", "'", "''", "\\", " ", ":", ",", "1", "0", "16383", "99999", "A", "*", "d",
+    "(", ")", "!", "&", "|", "<", "-", ">", " <-> ", " <7> ", " & ", " | ", "'x'", ":1,2B",
+];
+
+#[tokio::test]
+async fn texts_are_read_as_the_server_reads_them() {
+    let mut connection = connect().await;
+    let connection = &mut connection;
+    check_texts::<TsVector>(connection, "tsvector", &PARTS).await;
+    check_texts::<TsQuery>(connection, "tsquery", &PARTS).await;
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Circle, Line, LineSegment, Path, Point, Polygon, Rectangle};
+use crate::codec::float_text;
 use crate::codec::quote::is_space;
 
 /// A text is no shape of the type.
@@ -107,7 +108,7 @@ impl<'a> Rest<'a> {
         let end = text.find(ends).unwrap_or(text.len());
         let (number, rest) = text.split_at(end);
         self.0 = rest;
-        parse_number(number)
+        float_text::parse(number)
     }
 
     fn point(&mut self) -> Option<Point> {
@@ -133,17 +134,6 @@ impl<'a> Rest<'a> {
             self.expect(',')?;
         }
     }
-}
-
-/// A number that has a place among the floats: as for the server, one that is too large is
-/// not infinite, and one that is too small not zero.
-fn parse_number(text: &str) -> Option<f64> {
-    let number: f64 = text.parse().ok()?;
-    let is_digit = |character: char| character.is_ascii_digit();
-    let coefficient = text.split(['e', 'E']).next().unwrap_or_default();
-    let overflows = number.is_infinite() && text.contains(is_digit);
-    let underflows = number == 0.0 && coefficient.contains(|c| is_digit(c) && c != '0');
-    (!overflows && !underflows).then_some(number)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod parse;
 use std::fmt;
 use std::ops::{self, Bound, RangeBounds};
 
-use super::quote;
+use super::{Encode, quote};
 
 pub use self::parse::ParseRangeError;
 
@@ -165,8 +165,8 @@ impl<T> FromIterator<Range<T>> for Multirange<T> {
     }
 }
 
-/// As the server prints it, if the bounds are shown as the server prints them.
-impl<T: fmt::Display> fmt::Display for Range<T> {
+/// As the server prints it, if the bounds are shown as the server prints them. Floats are.
+impl<T: fmt::Display + Encode> fmt::Display for Range<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Between(lower, upper) = self else {
             return f.write_str("empty");
@@ -185,8 +185,8 @@ impl<T: fmt::Display> fmt::Display for Range<T> {
     }
 }
 
-/// As the server prints it, if the bounds are shown as the server prints them.
-impl<T: fmt::Display> fmt::Display for Multirange<T> {
+/// As the server prints it, if the bounds are shown as the server prints them. Floats are.
+impl<T: fmt::Display + Encode> fmt::Display for Multirange<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{")?;
         for (index, range) in self.0.iter().enumerate() {
@@ -197,12 +197,21 @@ impl<T: fmt::Display> fmt::Display for Multirange<T> {
     }
 }
 
+/// A bound as the server prints it.
+struct AsServer<'a, T>(&'a T);
+
+impl<T: fmt::Display + Encode> fmt::Display for AsServer<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt_as_server(f)
+    }
+}
+
 /// A bound, in quotes where its text would be misread (`range_bound_escape`).
 struct Quoted<'a, T>(&'a T);
 
-impl<T: fmt::Display> fmt::Display for Quoted<'_, T> {
+impl<T: fmt::Display + Encode> fmt::Display for Quoted<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        quote::write_quoted(f, &self.0.to_string(), |character| {
+        quote::write_quoted(f, &AsServer(self.0).to_string(), |character| {
             matches!(character, '"' | '\\' | '(' | ')' | '[' | ']' | ',')
                 || quote::is_space(character)
         })

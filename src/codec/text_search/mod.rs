@@ -1,10 +1,12 @@
 //! `tsvector` and `tsquery` (`tsvector.c` and `tsquery.c`).
 
+mod parse;
 mod query;
 mod vector;
 
 use std::fmt;
 
+pub use self::parse::ParseTextSearchError;
 pub use self::query::{TsQuery, TsQueryItem};
 pub use self::vector::{Lexeme, LexemePosition, LexemeWeight, TsVector};
 

@@ -23,21 +23,24 @@ use crate::types::{Type, oid};
 ///
 /// let query = TsQuery::lexeme("fat") & (TsQuery::prefix("rat") | !TsQuery::lexeme("cat"));
 /// assert_eq!(query.to_string(), "'fat' & ( 'rat':* | !'cat' )");
+/// assert_eq!("fat & (rat:* | !cat)".parse(), Ok(query));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct TsQuery {
+    /// The texts of all lexemes, one behind the other.
+    texts: String,
     /// Invariant: one complete tree in the order of the wire, or nothing.
-    items: Vec<TsQueryItem>,
+    nodes: Vec<Node>,
 }
 
 /// An operator or a lexeme of a [`TsQuery`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum TsQueryItem {
+pub enum TsQueryItem<'a> {
     /// A lexeme.
     Lexeme {
         /// The word in its normal form.
-        text: String,
+        text: &'a str,
         /// The weights that it may have, D being bit 0 and A bit 3; any if there is none.
         weights: u8,
         /// Whether it stands for all lexemes that begin so.
@@ -53,6 +56,21 @@ pub enum TsQueryItem {
     FollowedBy(u16),
 }
 
+/// An item. Eight bytes, of which an operator has two on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Node {
+    Lexeme {
+        /// Where its text ends, which begins where that of the lexeme before ends.
+        end: u32,
+        weights: u8,
+        is_prefix: bool,
+    },
+    Not,
+    And,
+    Or,
+    FollowedBy(u16),
+}
+
 const LEXEME: u8 = 1;
 const OPERATOR: u8 = 2;
 const NOT: u8 = 1;
@@ -62,75 +80,146 @@ const PHRASE: u8 = 4;
 
 const ALL_WEIGHTS: u8 = 0xf;
 
+/// The texts of queries that are joined are one text.
+const TOO_LONG: &str = "the lexemes of a tsquery have at most 4 GiB";
+
+/// The fewest bytes that an item takes: an operator.
+const SMALLEST_ITEM: usize = 2;
+
 /// The longest distance, `MAXENTRYPOS` in `ts_type.h`. The receive function doesn't check it
 /// and keeps 16 bits with a sign.
-const MAX_DISTANCE: u16 = 0x4000;
+pub(super) const MAX_DISTANCE: u16 = 0x4000;
 
 impl TsQuery {
     /// Searches for a lexeme of any weight.
-    pub fn lexeme(text: impl Into<String>) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// If it is longer than 4 GiB. The server's limit is 2,046 bytes.
+    pub fn lexeme(text: impl AsRef<str>) -> Self {
         Self::weighted(text, 0, false)
     }
 
     /// Searches for all lexemes that begin with `text`.
-    pub fn prefix(text: impl Into<String>) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// Those of [`lexeme`](Self::lexeme).
+    pub fn prefix(text: impl AsRef<str>) -> Self {
         Self::weighted(text, 0, true)
     }
 
     /// Searches for a lexeme, or all that begin with `text`, of certain weights, D being
     /// bit 0 and A bit 3; of any weight if no bit is set.
-    pub fn weighted(text: impl Into<String>, weights: u8, is_prefix: bool) -> Self {
-        let item = TsQueryItem::Lexeme {
-            text: text.into(),
-            weights: weights & ALL_WEIGHTS,
+    ///
+    /// # Panics
+    ///
+    /// Those of [`lexeme`](Self::lexeme).
+    pub fn weighted(text: impl AsRef<str>, weights: u8, is_prefix: bool) -> Self {
+        let mut query = Self::default();
+        query.push(TsQueryItem::Lexeme {
+            text: text.as_ref(),
+            weights,
             is_prefix,
-        };
-        Self { items: vec![item] }
+        });
+        query
     }
 
     /// Searches for `next` that many positions behind this, at most 16,384.
     #[must_use]
     pub fn followed_by(self, next: Self, distance: u16) -> Self {
-        self.join(next, TsQueryItem::FollowedBy(distance))
+        self.join(next, Node::FollowedBy(distance))
     }
 
     /// The operators and lexemes in prefix order, the right operand before the left one.
-    pub fn items(&self) -> &[TsQueryItem] {
-        &self.items
+    pub fn items(&self) -> impl ExactSizeIterator<Item = TsQueryItem<'_>> + Clone {
+        let mut start = 0;
+        self.nodes.iter().map(move |node| match *node {
+            Node::Lexeme {
+                end,
+                weights,
+                is_prefix,
+            } => {
+                let text = &self.texts[start..end as usize];
+                start = end as usize;
+                TsQueryItem::Lexeme {
+                    text,
+                    weights,
+                    is_prefix,
+                }
+            }
+            Node::Not => TsQueryItem::Not,
+            Node::And => TsQueryItem::And,
+            Node::Or => TsQueryItem::Or,
+            Node::FollowedBy(distance) => TsQueryItem::FollowedBy(distance),
+        })
+    }
+
+    /// Adds an item behind the others.
+    pub(super) fn push(&mut self, item: TsQueryItem<'_>) {
+        let node = match item {
+            TsQueryItem::Lexeme {
+                text,
+                weights,
+                is_prefix,
+            } => {
+                self.texts.push_str(text);
+                Node::Lexeme {
+                    end: u32::try_from(self.texts.len()).expect(TOO_LONG),
+                    weights: weights & ALL_WEIGHTS,
+                    is_prefix,
+                }
+            }
+            TsQueryItem::Not => Node::Not,
+            TsQueryItem::And => Node::And,
+            TsQueryItem::Or => Node::Or,
+            TsQueryItem::FollowedBy(distance) => Node::FollowedBy(distance),
+        };
+        self.nodes.push(node);
     }
 
     /// Joins two queries; what is empty drops out, as on the server.
-    fn join(mut self, mut right: Self, operator: TsQueryItem) -> Self {
-        if right.items.is_empty() {
+    fn join(mut self, mut right: Self, operator: Node) -> Self {
+        if right.nodes.is_empty() {
             return self;
         }
-        if self.items.is_empty() {
+        if self.nodes.is_empty() {
             return right;
         }
-        let mut items = Vec::with_capacity(1 + right.items.len() + self.items.len());
-        items.push(operator);
-        items.append(&mut right.items);
-        items.append(&mut self.items);
-        Self { items }
-    }
-
-    /// How many items the tree that begins at each item has.
-    fn sizes(&self) -> Vec<usize> {
-        let mut sizes = vec![1; self.items.len()];
-        for index in (0..sizes.len()).rev() {
-            let mut next = index + 1;
-            for _ in 0..self.items[index].operands() {
-                let size = sizes.get(next).copied().unwrap_or(0);
-                sizes[index] += size;
-                next += size;
+        let shift = u32::try_from(right.texts.len()).expect(TOO_LONG);
+        let mut nodes = Vec::with_capacity(1 + right.nodes.len() + self.nodes.len());
+        nodes.push(operator);
+        nodes.append(&mut right.nodes);
+        for node in &mut self.nodes {
+            if let Node::Lexeme { end, .. } = node {
+                *end = end.checked_add(shift).expect(TOO_LONG);
             }
         }
-        sizes
+        nodes.append(&mut self.nodes);
+        right.texts.push_str(&self.texts);
+        Self {
+            texts: right.texts,
+            nodes,
+        }
     }
 }
 
-impl TsQueryItem {
-    fn operands(&self) -> usize {
+/// How many items the tree that begins at each item has.
+fn sizes(items: &[TsQueryItem<'_>]) -> Vec<usize> {
+    let mut sizes = vec![1; items.len()];
+    for index in (0..sizes.len()).rev() {
+        let mut next = index + 1;
+        for _ in 0..items[index].operands() {
+            let size = sizes.get(next).copied().unwrap_or(0);
+            sizes[index] += size;
+            next += size;
+        }
+    }
+    sizes
+}
+
+impl TsQueryItem<'_> {
+    fn operands(self) -> usize {
         match self {
             Self::Lexeme { .. } => 0,
             Self::Not => 1,
@@ -139,7 +228,7 @@ impl TsQueryItem {
     }
 
     /// How tightly it binds, `tsearch_op_priority` in `tsquery.c`.
-    fn priority(&self) -> u8 {
+    pub(super) fn priority(self) -> u8 {
         match self {
             Self::Or => 1,
             Self::And => 2,
@@ -153,8 +242,8 @@ impl Not for TsQuery {
     type Output = Self;
 
     fn not(mut self) -> Self {
-        if !self.items.is_empty() {
-            self.items.insert(0, TsQueryItem::Not);
+        if !self.nodes.is_empty() {
+            self.nodes.insert(0, Node::Not);
         }
         self
     }
@@ -164,7 +253,7 @@ impl BitAnd for TsQuery {
     type Output = Self;
 
     fn bitand(self, right: Self) -> Self {
-        self.join(right, TsQueryItem::And)
+        self.join(right, Node::And)
     }
 }
 
@@ -172,7 +261,13 @@ impl BitOr for TsQuery {
     type Output = Self;
 
     fn bitor(self, right: Self) -> Self {
-        self.join(right, TsQueryItem::Or)
+        self.join(right, Node::Or)
+    }
+}
+
+impl fmt::Debug for TsQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.items()).finish()
     }
 }
 
@@ -191,14 +286,15 @@ enum Pending {
 /// deep as it is long.
 impl fmt::Display for TsQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sizes = self.sizes();
+        let items: Vec<_> = self.items().collect();
+        let sizes = sizes(&items);
         let node = |index, parent_priority, is_right_of_phrase| Pending::Node {
             index,
             parent_priority,
             is_right_of_phrase,
         };
         let mut pending = Vec::new();
-        if !self.items.is_empty() {
+        if !items.is_empty() {
             pending.push(node(0, 0, false));
         }
         while let Some(next) = pending.pop() {
@@ -208,7 +304,7 @@ impl fmt::Display for TsQuery {
                     continue;
                 }
                 Pending::Operator(index) => {
-                    match self.items[index] {
+                    match items[index] {
                         TsQueryItem::And => f.write_str(" & ")?,
                         TsQueryItem::FollowedBy(1) => f.write_str(" <-> ")?,
                         TsQueryItem::FollowedBy(distance) => write!(f, " <{distance}> ")?,
@@ -222,7 +318,7 @@ impl fmt::Display for TsQuery {
                     is_right_of_phrase,
                 } => (index, parent_priority, is_right_of_phrase),
             };
-            let item = &self.items[index];
+            let item = items[index];
             let priority = item.priority();
             let is_phrase = matches!(item, TsQueryItem::FollowedBy(_));
             // A phrase depends on its order, so that it needs them on the right of another.
@@ -233,7 +329,7 @@ impl fmt::Display for TsQuery {
                     weights,
                     is_prefix,
                 } => {
-                    write_lexeme(f, text, *weights, *is_prefix)?;
+                    write_lexeme(f, text, weights, is_prefix)?;
                     continue;
                 }
                 _ if in_parentheses => {
@@ -282,18 +378,18 @@ impl Encode for TsQuery {
         if ty.oid() != oid::TSQUERY {
             return Err(wrong_encode_type::<Self>(ty));
         }
-        out.put_count::<Self>(self.items.len(), ty)?;
-        for item in &self.items {
+        if self.texts.as_bytes().contains(&0) {
+            return Err(contains_nul::<Self>(ty));
+        }
+        out.put_count::<Self>(self.nodes.len(), ty)?;
+        for item in self.items() {
             match item {
                 TsQueryItem::Lexeme {
                     text,
                     weights,
                     is_prefix,
                 } => {
-                    if text.as_bytes().contains(&0) {
-                        return Err(contains_nul::<Self>(ty));
-                    }
-                    out.put_slice(&[LEXEME, *weights, u8::from(*is_prefix)]);
+                    out.put_slice(&[LEXEME, weights, u8::from(is_prefix)]);
                     out.put_slice(text.as_bytes());
                     out.put_u8(0);
                 }
@@ -301,12 +397,12 @@ impl Encode for TsQuery {
                 TsQueryItem::And => out.put_slice(&[OPERATOR, AND]),
                 TsQueryItem::Or => out.put_slice(&[OPERATOR, OR]),
                 TsQueryItem::FollowedBy(distance) => {
-                    if *distance > MAX_DISTANCE {
+                    if distance > MAX_DISTANCE {
                         let distance = format_args!("the distance {distance}");
                         return Err(out_of_range::<Self>(ty, distance));
                     }
                     out.put_slice(&[OPERATOR, PHRASE]);
-                    out.put_u16(*distance);
+                    out.put_u16(distance);
                 }
             }
         }
@@ -321,8 +417,11 @@ impl<'r> Decode<'r> for TsQuery {
 
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
-        let count = reader.count(2)?;
-        let mut items = Vec::new();
+        let count = reader.count(SMALLEST_ITEM)?;
+        let mut query = Self {
+            nodes: Vec::with_capacity(count),
+            ..Self::default()
+        };
         // How many trees are still to come: one, or none in an empty query.
         let mut wanted = usize::from(count > 0);
         for _ in 0..count {
@@ -330,8 +429,8 @@ impl<'r> Decode<'r> for TsQuery {
                 LEXEME => {
                     let [weights, is_prefix] = reader.array()?;
                     TsQueryItem::Lexeme {
-                        text: utf8::<Self>(reader.c_string()?, value)?.to_owned(),
-                        weights: weights & ALL_WEIGHTS,
+                        text: utf8::<Self>(reader.c_string()?, value)?,
+                        weights,
                         is_prefix: is_prefix != 0,
                     }
                 }
@@ -348,13 +447,14 @@ impl<'r> Decode<'r> for TsQuery {
                 return Err(value.error::<Self>("it has more operands than operators take"));
             }
             wanted = wanted - 1 + item.operands();
-            items.push(item);
+            // A value is shorter than the protocol's limit of 2³¹ bytes.
+            query.push(item);
         }
         if wanted > 0 {
             return Err(value.error::<Self>("an operator lacks an operand"));
         }
         reader.finish()?;
-        Ok(Self { items })
+        Ok(query)
     }
 }
 

@@ -11,7 +11,8 @@ use crate::types::{Type, oid};
 
 /// A `tsvector`: the lexemes of a document and where they occur in it.
 ///
-/// The server keeps them sorted without duplicates, and sorts what it gets.
+/// The server keeps them sorted without duplicates, and sorts what it gets. Documents have many
+/// short lexemes, so that all their texts are kept in one string and all positions in one list.
 ///
 /// # Example
 ///
@@ -19,24 +20,34 @@ use crate::types::{Type, oid};
 /// use kornak::codec::{Lexeme, LexemePosition, LexemeWeight, TsVector};
 ///
 /// let title = LexemePosition { index: 1, weight: LexemeWeight::A };
-/// let vector = TsVector {
-///     lexemes: vec![Lexeme { text: "cat".into(), positions: vec![title] }],
-/// };
-/// assert_eq!(vector.to_string(), "'cat':1A");
+/// let vector = TsVector::from_iter([
+///     Lexeme { text: "cat", positions: &[title] },
+///     Lexeme { text: "mat", positions: &[] },
+/// ]);
+/// assert_eq!(vector.to_string(), "'cat':1A 'mat'");
+/// assert_eq!("mat cat:1A".parse(), Ok(vector.clone()));
+///
+/// let texts: Vec<&str> = vector.lexemes().map(|lexeme| lexeme.text).collect();
+/// assert_eq!(texts, ["cat", "mat"]);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct TsVector {
-    /// The lexemes.
-    pub lexemes: Vec<Lexeme>,
+    /// The texts of all lexemes, one behind the other.
+    texts: String,
+    /// The positions of all lexemes.
+    positions: Vec<LexemePosition>,
+    /// Where each lexeme ends in the two. Invariant: ascending, the last one at their ends, and
+    /// each between two characters.
+    ends: Vec<End>,
 }
 
 /// A lexeme of a [`TsVector`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Lexeme {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Lexeme<'a> {
     /// The word in its normal form.
-    pub text: String,
+    pub text: &'a str,
     /// Where it occurs, in ascending order; may be empty.
-    pub positions: Vec<LexemePosition>,
+    pub positions: &'a [LexemePosition],
 }
 
 /// Where a lexeme occurs in a document.
@@ -62,11 +73,78 @@ pub enum LexemeWeight {
     A,
 }
 
+/// Where the text and the positions of a lexeme end.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct End {
+    text: u32,
+    positions: u32,
+}
+
 /// The largest index, `MAXENTRYPOS` − 1 in `ts_type.h`.
-const MAX_INDEX: u16 = 0x3fff;
+pub(super) const MAX_INDEX: u16 = 0x3fff;
 
 /// The fewest bytes that a lexeme takes: an empty text and its NUL, and a count of 0.
 const SMALLEST_LEXEME: usize = 3;
+
+impl TsVector {
+    /// The lexemes, in their order.
+    pub fn lexemes(&self) -> impl ExactSizeIterator<Item = Lexeme<'_>> + Clone {
+        let mut start = End::default();
+        self.ends.iter().map(move |end| {
+            let lexeme = Lexeme {
+                text: &self.texts[start.text as usize..end.text as usize],
+                positions: &self.positions[start.positions as usize..end.positions as usize],
+            };
+            start = *end;
+            lexeme
+        })
+    }
+
+    /// How many lexemes there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Adds a lexeme behind the others.
+    ///
+    /// # Panics
+    ///
+    /// If the texts become longer than 4 GiB, or the positions more than 2³². The server's limit
+    /// is 1 MiB for both together.
+    pub fn push(&mut self, lexeme: Lexeme<'_>) {
+        self.texts.push_str(lexeme.text);
+        self.positions.extend_from_slice(lexeme.positions);
+        self.end_lexeme();
+    }
+
+    /// Ends a lexeme whose text and positions have been added.
+    fn end_lexeme(&mut self) {
+        let end = |length: usize| u32::try_from(length).expect("a tsvector of at most 4 GiB");
+        self.ends.push(End {
+            text: end(self.texts.len()),
+            positions: end(self.positions.len()),
+        });
+    }
+}
+
+impl<'a> FromIterator<Lexeme<'a>> for TsVector {
+    fn from_iter<I: IntoIterator<Item = Lexeme<'a>>>(lexemes: I) -> Self {
+        let mut vector = Self::default();
+        lexemes.into_iter().for_each(|lexeme| vector.push(lexeme));
+        vector
+    }
+}
+
+impl fmt::Debug for TsVector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lexemes()).finish()
+    }
+}
 
 impl LexemeWeight {
     fn from_bits(bits: u16) -> Self {
@@ -82,9 +160,9 @@ impl LexemeWeight {
 /// As the server prints it.
 impl fmt::Display for TsVector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, lexeme) in self.lexemes.iter().enumerate() {
+        for (index, lexeme) in self.lexemes().enumerate() {
             f.write_str(if index == 0 { "" } else { " " })?;
-            write_quoted(f, &lexeme.text)?;
+            write_quoted(f, lexeme.text)?;
             for (index, position) in lexeme.positions.iter().enumerate() {
                 let separator = if index == 0 { ':' } else { ',' };
                 let weight = match position.weight {
@@ -105,11 +183,11 @@ impl Encode for TsVector {
         if ty.oid() != oid::TSVECTOR {
             return Err(wrong_encode_type::<Self>(ty));
         }
-        out.put_count::<Self>(self.lexemes.len(), ty)?;
-        for lexeme in &self.lexemes {
-            if lexeme.text.as_bytes().contains(&0) {
-                return Err(contains_nul::<Self>(ty));
-            }
+        if self.texts.as_bytes().contains(&0) {
+            return Err(contains_nul::<Self>(ty));
+        }
+        out.put_count::<Self>(self.len(), ty)?;
+        for lexeme in self.lexemes() {
             out.put_slice(lexeme.text.as_bytes());
             out.put_u8(0);
             let Ok(count) = u16::try_from(lexeme.positions.len()) else {
@@ -117,7 +195,7 @@ impl Encode for TsVector {
                 return Err(out_of_range::<Self>(ty, count));
             };
             out.put_u16(count);
-            for position in &lexeme.positions {
+            for position in lexeme.positions {
                 if position.index > MAX_INDEX {
                     let index = format_args!("the position {}", position.index);
                     return Err(out_of_range::<Self>(ty, index));
@@ -137,9 +215,14 @@ impl<'r> Decode<'r> for TsVector {
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
         let count = reader.count(SMALLEST_LEXEME)?;
-        let mut lexemes = Vec::new();
+        let mut vector = Self {
+            ends: Vec::with_capacity(count),
+            ..Self::default()
+        };
         for _ in 0..count {
-            let text = utf8::<Self>(reader.c_string()?, value)?.to_owned();
+            vector
+                .texts
+                .push_str(utf8::<Self>(reader.c_string()?, value)?);
             let count = reader.u16()?;
             let positions = reader.bytes(usize::from(count) * 2)?;
             let positions = positions.chunks_exact(2).map(|position| {
@@ -149,13 +232,12 @@ impl<'r> Decode<'r> for TsVector {
                     weight: LexemeWeight::from_bits(position >> 14),
                 }
             });
-            lexemes.push(Lexeme {
-                text,
-                positions: positions.collect(),
-            });
+            vector.positions.extend(positions);
+            // A value is shorter than the protocol's limit of 2³¹ bytes.
+            vector.end_lexeme();
         }
         reader.finish()?;
-        Ok(Self { lexemes })
+        Ok(vector)
     }
 }
 
@@ -189,17 +271,11 @@ mod tests {
 
     #[test]
     fn what_the_wire_has_no_room_for_is_refused() {
-        let vector = |text: &str, index, count| TsVector {
-            lexemes: vec![Lexeme {
-                text: text.into(),
-                positions: vec![
-                    LexemePosition {
-                        index,
-                        weight: LexemeWeight::A
-                    };
-                    count
-                ],
-            }],
+        let vector = |text: &str, index, count| {
+            let weight = LexemeWeight::A;
+            let positions = vec![LexemePosition { index, weight }; count];
+            let positions = &positions;
+            TsVector::from_iter([Lexeme { text, positions }])
         };
         refuses_to_write(&Type::TSVECTOR, &vector("a\0b", 1, 1), "NUL");
         refuses_to_write(

@@ -134,9 +134,9 @@ pub enum Value {
     /// `circle`.
     Circle(Circle),
     /// `tsvector`.
-    TsVector(TsVector),
+    TsVector(Box<TsVector>),
     /// `tsquery`.
-    TsQuery(TsQuery),
+    TsQuery(Box<TsQuery>),
     /// `pg_lsn`.
     Lsn(Lsn),
     /// `tid`.
