@@ -101,19 +101,14 @@ impl<'r, 't> ArrayElements<'r, 't> {
         &mut self,
         read: impl Fn(Option<&'r [u8]>, &'t Type) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
-        let mut values = Vec::with_capacity(self.affordable::<T>());
-        for index in 0..self.counts[0] {
+        let mut values = Vec::new();
+        let count = self.counts[0];
+        for index in 0..count {
+            self.reader.make_room(&mut values, count - index);
             let value = read(self.reader.value()?, self.ty);
             values.push(value.map_err(|error| at_element(error, index))?);
         }
         Ok(values)
-    }
-
-    /// How many elements to make room for: a NULL takes four bytes here and the whole of `T`
-    /// there, so that the count alone must not size the allocation.
-    fn affordable<T>(&self) -> usize {
-        let affordable = 4 * self.reader.remaining() / size_of::<T>().max(1);
-        self.counts[0].min(affordable)
     }
 
     /// Nothing must follow the elements that were read.
@@ -136,8 +131,9 @@ impl<'r, 't> ArrayElements<'r, 't> {
     ) -> Result<Vec<T>, DecodeError> {
         let (&count, inner) = self.counts.split_first().ok_or_else(malformed)?;
         let outer = std::mem::replace(&mut self.counts, inner);
-        let mut rows = Vec::with_capacity(count);
-        for _ in 0..count {
+        let mut rows = Vec::new();
+        for index in 0..count {
+            self.reader.make_room(&mut rows, count - index);
             rows.push(read(self)?);
         }
         self.counts = outer;

@@ -123,6 +123,18 @@ impl<'r> Reader<'r> {
         }
     }
 
+    /// Makes room in `values` for the next of `count` that are still to be read, and for as many
+    /// of them as fit into four times the bytes that are left: a count may lie, and a NULL takes
+    /// four bytes here and the whole of `T` there. Values that are as many as was said end with
+    /// room for just them.
+    #[inline]
+    pub(super) fn make_room<T>(&self, values: &mut Vec<T>, count: usize) {
+        if values.len() == values.capacity() {
+            let justified = GROWTH * self.remaining() / size_of::<T>().max(1);
+            values.reserve_exact(count.min(justified.max(FEWEST)));
+        }
+    }
+
     /// All must be read.
     ///
     /// # Errors
@@ -137,6 +149,12 @@ impl<'r> Reader<'r> {
         }
     }
 }
+
+/// How many bytes of memory a byte that is still to be read may reserve.
+const GROWTH: usize = 4;
+
+/// As many values there is room for at once, however large they are.
+const FEWEST: usize = 4;
 
 #[cold]
 fn ended() -> DecodeError {
@@ -176,6 +194,23 @@ mod tests {
         assert!(reader.finish().is_ok());
         assert!(reader.u8().is_err());
         assert!(reader.c_string().is_err());
+    }
+
+    #[test]
+    fn s25_room_is_made_for_what_the_bytes_justify() {
+        let reader = Reader::new(&[0; 240]);
+        let mut values: Vec<[u8; 24]> = Vec::new();
+        reader.make_room(&mut values, 1_000);
+        assert_eq!(values.capacity(), 40);
+        reader.make_room(&mut values, 1_000);
+        assert_eq!(values.capacity(), 40);
+        values.resize(40, [0; 24]);
+        reader.make_room(&mut values, 7);
+        assert_eq!(values.capacity(), 47);
+        values.resize(47, [0; 24]);
+        Reader::new(&[]).make_room(&mut values, 1_000);
+        assert_eq!(values.capacity(), 51);
+        reader.make_room(&mut Vec::<()>::new(), usize::MAX);
     }
 
     #[test]

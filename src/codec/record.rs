@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::slice;
+use std::sync::Arc;
 
 use super::composite::{wrong_count, wrong_field};
 use super::{Decode, Encode, IsNull, ParamWriter, RawValue, Reader};
@@ -29,7 +30,7 @@ pub(super) struct FieldReader<'r, 't> {
 
 /// A field on its way in.
 pub(super) struct RawField<'r, 't> {
-    pub(super) name: Option<&'t str>,
+    pub(super) name: Option<&'t Arc<str>>,
     pub(super) ty: Cow<'t, Type>,
     pub(super) bytes: Option<&'r [u8]>,
 }
@@ -58,6 +59,11 @@ impl<'r, 't> FieldReader<'r, 't> {
         self.count
     }
 
+    /// Makes room for the next field.
+    pub(super) fn make_room<T>(&self, fields: &mut Vec<T>) {
+        self.reader.make_room(fields, self.count - self.index);
+    }
+
     /// The next field.
     pub(super) fn next(&mut self) -> Result<RawField<'r, 't>, DecodeError> {
         let oid = self.reader.u32()?;
@@ -69,7 +75,7 @@ impl<'r, 't> FieldReader<'r, 't> {
             None => Cow::Owned(Type::from_oid(oid).unwrap_or_else(|| Type::unknown(oid))),
         };
         Ok(RawField {
-            name: known.map(|field| &*field.name),
+            name: known.map(|field| &field.name),
             ty,
             bytes: self.reader.value()?,
         })

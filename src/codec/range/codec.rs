@@ -179,6 +179,7 @@ impl<'r, T: Decode<'r>> Decode<'r> for Multirange<T> {
         let count = reader.count(SMALLEST_RANGE)?;
         let mut ranges = Vec::new();
         for index in 0..count {
+            reader.make_room(&mut ranges, count - index);
             let Some(bytes) = reader.value()? else {
                 return Err(value.error::<Self>("one of its ranges is NULL"));
             };

@@ -18,7 +18,7 @@ use crate::types::{Format, Kind, Type};
 /// A decoder without its type.
 pub(super) struct Decoder {
     /// The type as the impl has it, or the macro that makes the impl.
-    name: &'static str,
+    pub(super) name: &'static str,
     /// The type itself.
     pub(super) rust: String,
     pub(super) accepts: fn(&Type, Format) -> bool,

@@ -1,5 +1,7 @@
 //! How any value is read.
 
+use std::sync::Arc;
+
 use super::{Opaque, Record, RecordField, Value};
 use crate::codec::array::{ArrayElements, ArrayHeader};
 use crate::codec::record::{FieldReader, at_field};
@@ -177,6 +179,7 @@ fn record(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError> {
     let mut reader = FieldReader::new::<Value>(value)?;
     let mut fields = Vec::new();
     for place in 1..=reader.count() {
+        reader.make_room(&mut fields);
         let field = reader.next()?;
         let ty = field.ty.base();
         let read = match field.bytes {
@@ -187,7 +190,7 @@ fn record(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError> {
         let name = field.name;
         let read = RecordField::new(field.ty.into_owned(), read);
         fields.push(match name {
-            Some(name) => read.named(name),
+            Some(name) => read.named(Arc::clone(name)),
             None => read,
         });
     }

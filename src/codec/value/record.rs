@@ -1,5 +1,7 @@
 //! [`Record`] and [`Opaque`]: what a [`Value`] keeps the type of.
 
+use std::sync::Arc;
+
 use super::Value;
 use crate::types::{Format, Type};
 
@@ -30,7 +32,7 @@ pub struct Record {
 /// One field of a [`Record`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordField {
-    name: Option<Box<str>>,
+    name: Option<Arc<str>>,
     ty: Type,
     value: Value,
 }
@@ -80,7 +82,7 @@ impl RecordField {
 
     /// The same field with a name.
     #[must_use]
-    pub fn named(mut self, name: &str) -> Self {
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
     }
