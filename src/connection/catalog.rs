@@ -226,6 +226,16 @@ impl Catalog {
         }
     }
 
+    /// Somebody else has altered the schema.
+    pub(super) fn forget(&mut self) {
+        if self.is_private {
+            self.alter();
+        } else {
+            self.knowledge.begin_anew();
+            self.refresh();
+        }
+    }
+
     /// Something does not fit what is known of its type.
     pub(super) fn doubt(&mut self) {
         self.types = KnownTypes::default();

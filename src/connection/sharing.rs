@@ -25,6 +25,33 @@ pub(super) struct Unshared {
 const MAX_UNSHARED: usize = 64;
 
 impl Connection {
+    /// Forgets what was learnt of the database's own types, here and on all connections of the
+    /// pool to the same server. The next statement with such a type describes it anew.
+    ///
+    /// It is hardly ever needed: what this pool alters is seen by the answers to its commands, and
+    /// what others alter when a value no longer fits. One thing never shows in a value: two
+    /// attributes of a composite type, both of the same type, that swap their names by another
+    /// program's `ALTER TYPE … RENAME ATTRIBUTE`. The server tells no client of it, and values of
+    /// composite types have the types of their fields in them, not the names (`record_send` in
+    /// `rowtypes.c`). After such a migration, call this on one connection of each pool.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> kornak::Result<()> {
+    /// # let url = xtask::server::Server::for_tests().url();
+    /// # let mut connection = kornak::Connection::connect(&url).await?;
+    /// connection.forget_types();
+    /// let three: i32 = connection.fetch_one("select 1 + 2", ()).await?;
+    /// assert_eq!(three, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn forget_types(&mut self) {
+        self.catalog.forget();
+    }
+
     /// Has the connection learn with others.
     pub(super) fn share_knowledge(&mut self, knowledge: Arc<Knowledge>) {
         self.catalog = Catalog::new(knowledge);

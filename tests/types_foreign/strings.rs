@@ -1,9 +1,12 @@
 //! Strings, bytes, bits, UUIDs and JSON.
 
+use std::collections::BTreeMap;
+
 use bit_vec::BitVec;
 use bytes::Bytes;
 use compact_str::CompactString;
 use kornak::{Json, Row};
+use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
 use crate::live::connect;
@@ -156,4 +159,38 @@ async fn json_values_go_both_ways() {
         ],
     )
     .await;
+}
+
+/// `RawValue` keeps the text as it is, which a `json` column does too.
+#[tokio::test]
+async fn raw_json_keeps_its_text() {
+    let mut db = connect().await;
+    let text = "{ \"b\" : 1.00, \"a\":123456789012345678901234567890 , \"b\": [ ] }";
+    let (shown, read): (String, Json<Box<RawValue>>) = db
+        .fetch_one(
+            "select $1::json::text, $1::json",
+            (Json(RawValue::from_string(text.to_owned()).unwrap()),),
+        )
+        .await
+        .unwrap();
+    assert_eq!(shown, text);
+    assert_eq!(read.0.get(), text);
+    // The server has normalized a jsonb; a part of a value may be raw, and borrow the row.
+    let sql = "select $1::jsonb as document";
+    let mut seen = 0;
+    db.for_each(sql, (Json(&*read.0),), |row| {
+        let Json(parts) = row.get::<Json<BTreeMap<&str, &RawValue>>>(0)?;
+        let parts: Vec<_> = parts.iter().map(|(key, raw)| (*key, raw.get())).collect();
+        assert_eq!(
+            parts,
+            [("a", "123456789012345678901234567890"), ("b", "[]")]
+        );
+        seen += 1;
+        kornak::Result::Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(seen, 1);
+    refuses_to_read::<Json<Box<RawValue>>>(&mut db, "text", &[("{}", "the types don't match")])
+        .await;
 }
