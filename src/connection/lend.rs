@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Connection;
 use super::hygiene::Hygiene;
 use super::session::Handlers;
@@ -25,11 +27,17 @@ impl Connection {
     pub(crate) fn forget_borrower(&mut self, default_timeout: Option<Duration>) {
         self.link.session.handlers = Handlers::default();
         self.forget_locks();
-        self.default_timeout = default_timeout.or(self.configured_timeout);
+        self.default_limit = Limit::after(default_timeout.or(self.configured_timeout));
         if !self.queued.is_empty() {
             self.queued.clear();
             self.queue_generation += 1;
         }
+    }
+
+    /// Has everything end by `deadline` that is given no limit of its own: a verb of the pool
+    /// has waited for the connection already, and may be several operations.
+    pub(crate) fn set_default_deadline(&mut self, deadline: Instant) {
+        self.default_limit = Limit::At(deadline);
     }
 
     /// Whether the connection is at rest, outside of a transaction, with nothing to undo.

@@ -66,7 +66,7 @@ use self::recover::UndoOutcome;
 use self::session::Session;
 use self::sharing::Unshared;
 pub(crate) use self::sinks::{All, Ignore};
-use self::timer::Limit;
+pub(crate) use self::timer::Limit;
 use crate::buffer::ReadBuffer;
 #[cfg(doc)]
 use crate::config::Config;
@@ -123,7 +123,7 @@ pub struct Connection {
     is_unfit: bool,
     cancel_token: CancelToken,
     names: Names,
-    default_timeout: Option<Duration>,
+    default_limit: Limit,
     /// The default timeout of the configuration.
     configured_timeout: Option<Duration>,
 }
@@ -198,7 +198,7 @@ impl Connection {
 
     /// The time that an operation may take where it is not given a timeout of its own.
     pub fn set_default_timeout(&mut self, timeout: Option<Duration>) {
-        self.default_timeout = timeout;
+        self.default_limit = Limit::after(timeout);
     }
 
     /// How many statements are kept prepared.
@@ -218,9 +218,10 @@ impl Connection {
     ///
     /// Dropping the future closes the socket at once.
     pub async fn close(mut self) {
-        self.link.set_limit(Limit::after(Some(
-            self.default_timeout.unwrap_or(CLOSE_TIMEOUT),
-        )));
+        self.link.set_limit(match self.default_limit {
+            Limit::None => Limit::After(CLOSE_TIMEOUT),
+            limit => limit,
+        });
         self.link.start_terminate();
         std::future::poll_fn(|cx| self.link.poll_shutdown(cx)).await;
     }
@@ -253,7 +254,7 @@ impl Connection {
             is_unfit: false,
             cancel_token,
             names: Names::new()?,
-            default_timeout: config.query_timeout(),
+            default_limit: Limit::after(config.query_timeout()),
             configured_timeout: config.query_timeout(),
         })
     }

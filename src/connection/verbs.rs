@@ -222,7 +222,7 @@ impl Connection {
     /// The limit of an operation that is not given one.
     #[inline]
     pub(crate) fn default_limit(&self) -> Limit {
-        Limit::after(self.default_timeout)
+        self.default_limit
     }
 }
 

@@ -29,14 +29,7 @@ impl Pool {
         sql: &str,
         params: impl Params,
     ) -> Result<RowStream<'static, T, PoolConnection>> {
-        let start = async |connection: PoolConnection| {
-            let limit = connection.default_limit();
-            RowStream::start(connection, sql, &params, limit).await
-        };
-        match start(self.acquire().await?).await {
-            Err(error) if is_unreset(&error) => start(self.acquire().await?).await,
-            result => result,
-        }
+        self.query(sql).bind(params).fetch().await
     }
 
     /// Runs several statements in one round trip, all or nothing, on a connection of the
@@ -68,11 +61,13 @@ impl Pool {
     /// # }
     /// ```
     pub async fn pipeline<S: Pipeline>(&self, statements: S) -> Result<S::Output, PipelineError> {
-        let mut connection = self.acquire().await?;
+        let deadline = self.default_deadline();
+        let mut connection = self.acquire_until(deadline).await?;
         match connection.pipeline(&statements).await {
             Err(error) if is_unreset(error.error()) => {
                 drop(connection);
-                self.acquire().await?.pipeline(&statements).await
+                let mut connection = self.acquire_until(deadline).await?;
+                connection.pipeline(&statements).await
             }
             result => result,
         }
@@ -90,11 +85,13 @@ impl Pool {
     ///
     /// As [`fetch_one`](Self::fetch_one), for each statement.
     pub async fn pipeline_each<S: Pipeline>(&self, statements: S) -> Result<S::Each> {
-        let mut connection = self.acquire().await?;
+        let deadline = self.default_deadline();
+        let mut connection = self.acquire_until(deadline).await?;
         match connection.pipeline_each(&statements).await {
             Err(error) if is_unreset(&error) => {
                 drop(connection);
-                self.acquire().await?.pipeline_each(&statements).await
+                let mut connection = self.acquire_until(deadline).await?;
+                connection.pipeline_each(&statements).await
             }
             result => result,
         }
@@ -190,6 +187,9 @@ impl Pool {
     /// Starts a `COPY … FROM STDIN` of any format, on a connection of the pool that the COPY
     /// keeps until it is dropped.
     ///
+    /// The pool's timeout covers the wait for a connection and the start; each call on the
+    /// result has one of its own.
+    ///
     /// # Errors
     ///
     /// Those of [`acquire`](Self::acquire) and of
@@ -199,16 +199,21 @@ impl Pool {
     ///
     /// May be dropped: the COPY is then aborted.
     pub async fn copy_in(&self, sql: &str) -> Result<CopyIn<'static>> {
-        match CopyIn::open(Held::lent(self.acquire().await?), sql).await {
-            Err(error) if is_unreset(&error) => {
-                CopyIn::open(Held::lent(self.acquire().await?), sql).await
-            }
+        let deadline = self.default_deadline();
+        let open = async || {
+            let connection = Held::lent(self.acquire_until(deadline).await?);
+            let mut copy = CopyIn::open(connection, sql).await?;
+            copy.set_default_timeout(self.shared.options.query_timeout);
+            Ok(copy)
+        };
+        match open().await {
+            Err(error) if is_unreset(&error) => open().await,
             result => result,
         }
     }
 
     /// Starts a COPY of typed rows into a table, on a connection of the pool that the COPY
-    /// keeps until it is dropped.
+    /// keeps until it is dropped. Its timeouts are those of [`copy_in`](Self::copy_in).
     ///
     /// # Errors
     ///
@@ -224,10 +229,15 @@ impl Pool {
         columns: &[&str],
     ) -> Result<CopyInRows<'static>> {
         let table = table.into();
-        match CopyInRows::open(Held::lent(self.acquire().await?), table, columns).await {
-            Err(error) if is_unreset(&error) => {
-                CopyInRows::open(Held::lent(self.acquire().await?), table, columns).await
-            }
+        let deadline = self.default_deadline();
+        let open = async || {
+            let connection = Held::lent(self.acquire_until(deadline).await?);
+            let mut copy = CopyInRows::open(connection, table, columns).await?;
+            copy.set_default_timeout(self.shared.options.query_timeout);
+            Ok(copy)
+        };
+        match open().await {
+            Err(error) if is_unreset(&error) => open().await,
             result => result,
         }
     }
@@ -244,8 +254,11 @@ impl Pool {
     ///
     /// May be dropped, as may the result.
     pub async fn copy_out(&self, sql: &str) -> Result<CopyOut<'static, PoolConnection>> {
-        match CopyOut::open(self.acquire().await?, sql).await {
-            Err(error) if is_unreset(&error) => CopyOut::open(self.acquire().await?, sql).await,
+        let deadline = self.default_deadline();
+        match CopyOut::open(self.acquire_until(deadline).await?, sql).await {
+            Err(error) if is_unreset(&error) => {
+                CopyOut::open(self.acquire_until(deadline).await?, sql).await
+            }
             result => result,
         }
     }
@@ -265,22 +278,25 @@ impl Pool {
         &self,
         query: &str,
     ) -> Result<CopyOutRows<'static, T, PoolConnection>> {
-        match CopyOutRows::open(self.acquire().await?, query).await {
+        let deadline = self.default_deadline();
+        match CopyOutRows::open(self.acquire_until(deadline).await?, query).await {
             Err(error) if is_unreset(&error) => {
-                CopyOutRows::open(self.acquire().await?, query).await
+                CopyOutRows::open(self.acquire_until(deadline).await?, query).await
             }
             result => result,
         }
     }
 
-    /// A connection whose session has been reset, where that was due.
+    /// A connection whose session has been reset, where that was due. The pool's timeout, which
+    /// counts from the wait for it, holds for all that follows.
     async fn acquire_reset(&self) -> Result<PoolConnection> {
-        let mut connection = self.acquire().await?;
+        let deadline = self.default_deadline();
+        let mut connection = self.acquire_until(deadline).await?;
         match connection.settle_reset().await {
             Ok(()) => Ok(connection),
             Err(error) if is_unreset(&error) => {
                 drop(connection);
-                let mut connection = self.acquire().await?;
+                let mut connection = self.acquire_until(deadline).await?;
                 connection.settle_reset().await?;
                 Ok(connection)
             }

@@ -160,7 +160,7 @@ async fn pause(shared: &Shared) {
 
 /// Makes a connection as a borrower finds it. One deadline covers the credential, the
 /// connect and the hook.
-async fn connect(shared: &Shared) -> Result<Member, Failed> {
+async fn connect(shared: &Shared) -> Result<Box<Member>, Failed> {
     let options = &shared.options;
     let begun = Instant::now();
     let generation = shared.generation();

@@ -128,10 +128,13 @@ impl Pool {
 
     /// As [`acquire`](Self::acquire), within `limit` too.
     async fn acquire_before(&self, limit: Option<Instant>) -> Result<PoolConnection> {
+        let now = Instant::now();
         let timeout = self.shared.options.acquire_timeout;
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
         let deadline = deadline.into_iter().chain(limit).min();
-        Ok(PoolConnection::new(self.shared.acquire(deadline).await?))
+        Ok(PoolConnection::new(
+            self.shared.acquire(now, deadline).await?,
+        ))
     }
 
     /// Opens connections until there are so many, as far as the pool may, and waits until they

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Pool;
-use crate::connection::{Connection, Query, Visited};
+use super::{Pool, PoolConnection};
+use crate::connection::{Connection, Limit, Query, RowStream, Visited};
 use crate::error::{Error, Outcome, Result};
 use crate::params::Params;
 use crate::row::{FromRow, RowRef};
@@ -41,12 +41,11 @@ impl Pool {
     /// A query with options on a connection of the pool: a timeout, for example, that covers
     /// everything from the wait for a connection to the last row.
     pub fn query<'p, 'q>(&'p self, sql: &'q str) -> PoolQuery<'p, 'q> {
-        let timeout = self.shared.options.query_timeout;
         PoolQuery {
             pool: self,
             sql,
             params: (),
-            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            deadline: self.default_deadline(),
         }
     }
 
@@ -147,14 +146,31 @@ impl Pool {
     ///
     /// As [`fetch_one`](Self::fetch_one): the statements may have taken effect.
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
-        let mut connection = self.acquire().await?;
+        let deadline = self.default_deadline();
+        let mut connection = self.acquire_until(deadline).await?;
         match connection.batch_execute(sql).await {
             Err(error) if is_unreset(&error) => {
                 drop(connection);
-                self.acquire().await?.batch_execute(sql).await
+                let mut connection = self.acquire_until(deadline).await?;
+                connection.batch_execute(sql).await
             }
             result => result,
         }
+    }
+
+    /// When a verb of the pool that begins now must have ended, where it isn't told.
+    pub(super) fn default_deadline(&self) -> Option<Instant> {
+        let timeout = self.shared.options.query_timeout;
+        timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+    }
+
+    /// A connection on which everything ends by `deadline`, as the wait for it does.
+    pub(super) async fn acquire_until(&self, deadline: Option<Instant>) -> Result<PoolConnection> {
+        let mut connection = self.acquire_before(deadline).await?;
+        if let Some(deadline) = deadline {
+            connection.set_default_deadline(deadline);
+        }
+        Ok(connection)
     }
 }
 
@@ -246,6 +262,33 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
         }
     }
 
+    /// See [`Pool::fetch`]. The timeout covers the whole stream, the reader's own pauses
+    /// included.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub async fn fetch<T: for<'r> FromRow<'r>>(
+        self,
+    ) -> Result<RowStream<'static, T, PoolConnection>> {
+        let start = async || {
+            let connection = self.acquire().await?;
+            let limit = match self.deadline {
+                Some(deadline) => Limit::At(deadline),
+                None => connection.default_limit(),
+            };
+            RowStream::start(connection, self.sql, &self.params, limit).await
+        };
+        match start().await {
+            Err(error) if is_unreset(&error) => start().await,
+            result => result,
+        }
+    }
+
     /// See [`Pool::for_each`].
     ///
     /// # Errors
@@ -289,7 +332,7 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
         }
     }
 
-    async fn acquire(&self) -> Result<super::PoolConnection> {
+    async fn acquire(&self) -> Result<PoolConnection> {
         self.pool.acquire_before(self.deadline).await
     }
 

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What all handles, guards and tasks of a pool share.
 pub(super) struct Shared {
-    slots: Mutex<Slots<Member>>,
+    slots: Mutex<Slots<Box<Member>>>,
     pub(super) options: Options,
     pub(super) connector: Connector,
     pub(super) credentials: Option<Credentials>,
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) hub: Hub,
 }
 
-/// A connection of the pool.
+/// A connection of the pool. It is boxed, because it is large and moves often.
 pub(super) struct Member {
     connection: Connection,
     generation: u64,
@@ -53,7 +53,7 @@ pub(super) struct Member {
 /// place up, so that no place is lost whatever happens to its holder.
 pub(super) struct Lease {
     shared: Arc<Shared>,
-    member: Option<Member>,
+    member: Option<Box<Member>>,
 }
 
 /// What can be said of a connection without waiting.
@@ -99,13 +99,16 @@ impl Shared {
     ///
     /// [`ErrorKind::PoolTimeout`] at the deadline, [`ErrorKind::PoolClosed`], or why no
     /// connection can be made.
-    pub(super) async fn acquire(self: &Arc<Self>, deadline: Option<Instant>) -> Result<Lease> {
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Result<Lease> {
         let (ticket, acquired, effects) = self.lock().acquire();
         self.settle(effects);
         let acquired = match acquired {
             Acquired::Now(member) => {
                 let mut lease = Lease::new(self, member);
-                let now = Instant::now();
                 if self.look_over(&mut lease, now) == Look::Fit {
                     self.watch.waited(Duration::ZERO);
                     self.lend(&mut lease, now);
@@ -170,7 +173,7 @@ impl Shared {
 
     fn enter(
         self: &Arc<Self>,
-        enter: impl FnOnce(&mut Slots<Member>) -> (Acquired<Member>, Effects<Member>),
+        enter: impl FnOnce(&mut Slots<Box<Member>>) -> (Acquired<Box<Member>>, Effects<Box<Member>>),
     ) -> Acquired<Lease> {
         let (acquired, effects) = enter(&mut self.lock());
         self.settle(effects);
@@ -402,15 +405,15 @@ impl Shared {
         self.start_warm_up(self.options.min_size);
     }
 
-    fn close_idle(self: &Arc<Self>, is_unwanted: impl FnMut(&mut Member) -> bool) {
-        let closed = self.lock().take_idle(is_unwanted);
+    fn close_idle(self: &Arc<Self>, mut is_unwanted: impl FnMut(&mut Member) -> bool) {
+        let closed = self.lock().take_idle(|member| is_unwanted(member));
         if !closed.is_empty() {
             drop(closed);
             self.note_change();
         }
     }
 
-    fn settle(self: &Arc<Self>, effects: Effects<Member>) {
+    fn settle(self: &Arc<Self>, effects: Effects<Box<Member>>) {
         let Effects {
             wake,
             close,
@@ -440,7 +443,7 @@ impl Shared {
     }
 
     /// A connect has made a connection.
-    pub(super) fn connected(self: &Arc<Self>, member: Member) {
+    pub(super) fn connected(self: &Arc<Self>, member: Box<Member>) {
         let effects = self.lock().connected(member);
         self.settle(effects);
         self.changed.notify_waiters();
@@ -520,7 +523,7 @@ impl Shared {
     }
 
     /// Nothing panics under the lock but for a bug in `slots`, whose state is then no worse.
-    fn lock(&self) -> MutexGuard<'_, Slots<Member>> {
+    fn lock(&self) -> MutexGuard<'_, Slots<Box<Member>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -531,14 +534,14 @@ impl Member {
         generation: u64,
         expires: Option<Instant>,
         now: Instant,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             connection,
             generation,
             expires,
             since: now,
             uses: 0,
-        }
+        })
     }
 
     fn is_unusable(&self) -> bool {
@@ -547,7 +550,7 @@ impl Member {
 }
 
 impl Lease {
-    fn new(shared: &Arc<Shared>, member: Member) -> Self {
+    fn new(shared: &Arc<Shared>, member: Box<Member>) -> Self {
         Self {
             shared: Arc::clone(shared),
             member: Some(member),

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
@@ -218,6 +219,11 @@ impl<'c> CopyIn<'c> {
     /// How many bytes were taken so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// What each of the calls that follow may take.
+    pub(crate) fn set_default_timeout(&mut self, timeout: Option<Duration>) {
+        self.connection.set_default_timeout(timeout);
     }
 
     /// How many columns the server wants, if it wants them in binary.

@@ -1,6 +1,7 @@
 //! [`CopyInRows`]: typed rows for COPY FROM STDIN, in its binary format.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::binary::{HEADER, TRAILER};
 use super::{CopyIn, TableName, column_list};
@@ -243,6 +244,11 @@ impl CopyInRows<'_> {
     /// The types of the columns.
     pub fn types(&self) -> &[Type] {
         &self.types
+    }
+
+    /// What each of the calls that follow may take.
+    pub(crate) fn set_default_timeout(&mut self, timeout: Option<Duration>) {
+        self.copy.set_default_timeout(timeout);
     }
 
     /// Hands what is pending to the COPY, which may have to wait; then nothing is lost.
