@@ -49,7 +49,7 @@ pub fn rows() -> Vec<Row> {
         .map(|work| Row {
             work,
             lengths: match work {
-                Work::SelectOne | Work::Lookup => (200, 1200),
+                Work::SelectOne | Work::Lookup | Work::Checkout => (200, 1200),
                 Work::Connect => (20, 70),
                 Work::Visit | Work::Stream => (2, 6),
                 Work::BlobsBorrowed | Work::BlobsOwned | Work::Arrays => (5, 15),

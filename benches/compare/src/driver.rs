@@ -149,6 +149,12 @@ pub trait Driver: Sized + Send {
     /// Says goodbye.
     fn close(self) -> impl Future<Output = Result<()>> + Send;
 
+    /// W13: borrows a connection of a pool, which keeps it idle meanwhile, and gives it back.
+    fn checkout(&mut self, target: &Target) -> impl Future<Output = Result<()>> + Send {
+        let _ = target;
+        async { Err(Unsupported.into()) }
+    }
+
     /// W11: connects, asks W1 and says goodbye. A driver whose `connect` prepares the other
     /// workloads' statements leaves that out here.
     fn connect_and_ask(&mut self, target: &Target) -> impl Future<Output = Result<i32>> + Send {

@@ -90,6 +90,7 @@ pub async fn once<D: Driver>(
         Work::Connect => {
             black_box(driver.connect_and_ask(target).await?);
         }
+        Work::Checkout => driver.checkout(target).await?,
         Work::Far => {
             black_box(driver.far(&input.ids[..work::FAR as usize]).await?);
         }
@@ -158,6 +159,10 @@ async fn checked<D: Driver>(
         Work::Visit => driver.visit(input.stream_rows).await? == seen(input.stream_rows),
         Work::Stream => driver.stream(input.stream_rows).await? == seen(input.stream_rows),
         Work::Connect => driver.connect_and_ask(target).await? == 1,
+        Work::Checkout => {
+            driver.checkout(target).await?;
+            true
+        }
         Work::Far => {
             let far = work::FAR as usize;
             driver.far(&input.ids[..far]).await? == numbers.take(far).sum::<i64>()

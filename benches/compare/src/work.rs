@@ -37,11 +37,13 @@ pub enum Work {
     Connect,
     /// W12: 20 lookups over a round trip of 5 ms.
     Far,
+    /// W13: a connection borrowed from a pool in which it lies idle, and given back unused.
+    Checkout,
 }
 
 impl Work {
     /// Every workload.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SelectOne,
         Self::Lookup,
         Self::Wide,
@@ -57,6 +59,7 @@ impl Work {
         Self::Stream,
         Self::Connect,
         Self::Far,
+        Self::Checkout,
     ];
 
     /// The name on the command line and in `targets.toml`.
@@ -77,6 +80,7 @@ impl Work {
             Self::Stream => "w10-stream",
             Self::Connect => "w11-connect",
             Self::Far => "w12-far",
+            Self::Checkout => "w13-checkout",
         }
     }
 
@@ -97,6 +101,7 @@ impl Work {
             Self::Inserts => (INSERTS, "insert"),
             Self::CopyIn => (COPIED, "row"),
             Self::Far => (FAR, "query"),
+            Self::Checkout => (1, "loan"),
             Self::Visit | Self::Stream => (1, "row"),
         }
     }

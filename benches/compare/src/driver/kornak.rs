@@ -10,6 +10,7 @@ use crate::work::{self, Seen, Wide, World};
 pub struct Kornak {
     connection: Connection,
     /// Of W11: it keeps what SCRAM derives, and no connection for a second use.
+    /// Of W13: it keeps one.
     pool: Option<Pool>,
 }
 
@@ -36,6 +37,15 @@ impl Driver for Kornak {
         }
         let pool = self.pool.as_ref().ok_or("no pool")?;
         Ok(pool.fetch_one(work::SELECT_ONE, ()).await?)
+    }
+
+    async fn checkout(&mut self, target: &Target) -> Result<()> {
+        if self.pool.is_none() {
+            self.pool = Some(Pool::connect(url(target).as_str()).await?);
+        }
+        let pool = self.pool.as_ref().ok_or("no pool")?;
+        drop(pool.acquire().await?);
+        Ok(())
     }
 
     async fn select_one(&mut self) -> Result<i32> {

@@ -28,6 +28,8 @@ pub struct TokioPostgres {
     stream: Statement,
     insert: Statement,
     task: JoinHandle<Result<(), tokio_postgres::Error>>,
+    /// Of W13.
+    pool: Option<Deadpool>,
 }
 
 impl Driver for TokioPostgres {
@@ -46,6 +48,7 @@ impl Driver for TokioPostgres {
             insert: client.prepare(work::INSERT).await?,
             client,
             task,
+            pool: None,
         })
     }
 
@@ -53,6 +56,15 @@ impl Driver for TokioPostgres {
         let Self { client, task, .. } = self;
         drop(client);
         Ok(task.await??)
+    }
+
+    async fn checkout(&mut self, target: &Target) -> Result<()> {
+        let pool = match &mut self.pool {
+            Some(pool) => pool,
+            none => none.insert(Deadpool::open(target, 1).await?),
+        };
+        drop(pool.pool.get().await?);
+        Ok(())
     }
 
     async fn connect_and_ask(&mut self, target: &Target) -> Result<i32> {
