@@ -158,19 +158,23 @@ async fn r37_a_standby_is_promoted_under_load() {
 
     let new_port = standby.port().to_string();
     let is_over = Arc::new(AtomicBool::new(false));
-    let reading = readers.map(|pool| {
+    let reading = readers.clone().map(|pool| {
         let (is_over, new_port) = (is_over.clone(), new_port.clone());
         tokio::spawn(async move {
             let mut count = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                let port: String = pool
-                    .fetch_one("select current_setting('port')", ())
-                    .await
-                    .expect("a standby goes on serving while it is promoted");
-                assert_eq!(port, new_port);
+            loop {
+                let sql = "select current_setting('port')";
+                match pool.fetch_one::<String>(sql, ()).await {
+                    Ok(port) => assert_eq!(port, new_port),
+                    // Who asks for a standby waits for one when the last has been promoted.
+                    Err(error) if is_over.load(Ordering::Relaxed) => {
+                        assert_eq!(error.kind(), ErrorKind::PoolClosed, "{error}");
+                        return count;
+                    }
+                    Err(error) => panic!("a standby goes on serving until then: {error}"),
+                }
                 count += 1;
             }
-            count
         })
     });
     let writing: Vec<_> = (0..8)
@@ -215,6 +219,9 @@ async fn r37_a_standby_is_promoted_under_load() {
         assert!(number >= 4 || read_only == 0, "{number}: {read_only}");
     }
     is_over.store(true, Ordering::Relaxed);
+    for pool in readers {
+        pool.close(Duration::ZERO).await;
+    }
     for task in reading {
         let count = within(GENEROUS, "reading from the standby", task).await;
         assert!(count.expect("no panic") > 0);

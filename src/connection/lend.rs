@@ -18,8 +18,8 @@ impl Connection {
     }
 
     /// Whether nobody has use for the connection any more.
-    pub(crate) fn is_unusable(&self) -> bool {
-        self.link.is_closed() || self.is_unfit
+    pub(crate) fn is_unusable(&mut self) -> bool {
+        self.link.is_closed() || self.has_lost_its_role()
     }
 
     /// The next borrower gets a connection without the handlers, the timeout and the
@@ -70,9 +70,9 @@ impl Connection {
     }
 
     /// Whether nothing has arrived that nobody asked for: a byte out of turn, a FATAL error,
-    /// the end. Reads what is there without waiting.
+    /// the end, or that the server has another role by now. Reads what is there without waiting.
     pub(crate) fn is_silent(&mut self) -> bool {
-        self.link.check_silent().unwrap_or(false)
+        self.link.check_silent().unwrap_or(false) && !self.has_lost_its_role()
     }
 
     /// Asks the server whether it lives: a Sync alone, in one round trip.
@@ -107,6 +107,7 @@ impl Connection {
     /// The session as it is now is what a borrower is to find.
     pub(crate) fn forget_what_was_done(&mut self) {
         self.hygiene = Hygiene::default();
+        self.settle_role();
     }
 
     /// The connection can't be trusted any more.

@@ -63,6 +63,7 @@ pub(crate) use self::held::Held;
 use self::hygiene::Hygiene;
 use self::link::Link;
 use self::recover::UndoOutcome;
+use self::roles::Chosen;
 use self::session::Session;
 use self::sharing::Unshared;
 pub(crate) use self::sinks::{All, Ignore};
@@ -121,6 +122,8 @@ pub struct Connection {
     is_pooled: bool,
     /// The server has turned out to be one that the caller has no use for.
     is_unfit: bool,
+    /// As what it was chosen.
+    chosen: Chosen,
     cancel_token: CancelToken,
     names: Names,
     default_limit: Limit,
@@ -252,6 +255,7 @@ impl Connection {
             advisory: Advisory::default(),
             is_pooled: config.pooler() == Pooler::Transaction,
             is_unfit: false,
+            chosen: Chosen::default(),
             cancel_token,
             names: Names::new()?,
             default_limit: Limit::after(config.query_timeout()),

@@ -11,8 +11,8 @@ use crate::protocol::RowBytes;
 use crate::row::{Columns, Plans};
 use crate::wire::backend::DataRow;
 
-/// How a server fits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a server fits, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fitness {
     /// It is of the kind that is wanted.
     Fit,
@@ -20,6 +20,21 @@ pub(super) enum Fitness {
     Spare,
     /// It is not of the kind that is wanted; this one it is.
     Unfit(&'static str),
+}
+
+/// The wish that a connection was made with, and what the server reported of its role then.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Chosen {
+    wish: TargetSessionAttrs,
+    first: Reported,
+}
+
+/// What a server reports of its role by itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reported {
+    is_standby: Option<bool>,
+    /// `default_transaction_read_only`, which sessions may change, too.
+    is_read_only: Option<bool>,
 }
 
 impl Connection {
@@ -30,47 +45,59 @@ impl Connection {
     ///
     /// If the server doesn't answer the question.
     pub(super) async fn fitness(&mut self, wish: TargetSessionAttrs) -> Result<Fitness> {
-        Ok(match wish {
-            TargetSessionAttrs::Any => Fitness::Fit,
-            TargetSessionAttrs::ReadWrite if self.is_read_only().await? => {
-                Fitness::Unfit("its sessions are read-only")
-            }
-            TargetSessionAttrs::ReadOnly if !self.is_read_only().await? => {
-                Fitness::Unfit("its sessions are not read-only")
-            }
-            TargetSessionAttrs::Primary if self.is_standby().await? => {
-                Fitness::Unfit("it is a standby")
-            }
-            TargetSessionAttrs::Standby if !self.is_standby().await? => {
-                Fitness::Unfit("it is not a standby")
-            }
-            TargetSessionAttrs::PreferStandby if !self.is_standby().await? => Fitness::Spare,
-            _ => Fitness::Fit,
-        })
-    }
-
-    async fn is_read_only(&mut self) -> Result<bool> {
-        let reported = self
-            .reported("default_transaction_read_only")
-            .zip(self.reported("in_hot_standby"));
-        match reported {
-            Some((is_default, is_standby)) => Ok(is_default || is_standby),
-            None => Ok(self.ask("show transaction_read_only").await? == "on"),
+        let first = self.reported();
+        self.chosen = Chosen { wish, first };
+        self.link.session.has_changed_role = false;
+        if let Some(fitness) = first.fitness(wish) {
+            return Ok(fitness);
         }
+        let is_so = if is_about_writing(wish) {
+            self.ask("show transaction_read_only").await? == "on"
+        } else {
+            self.ask("select pg_catalog.pg_is_in_recovery()").await? == "t"
+        };
+        Ok(judge(wish, is_so))
     }
 
-    async fn is_standby(&mut self) -> Result<bool> {
-        match self.reported("in_hot_standby") {
-            Some(is_standby) => Ok(is_standby),
-            None => Ok(self.ask("select pg_catalog.pg_is_in_recovery()").await? == "t"),
+    /// Whether the server fits less than it did when it was chosen, as far as is known: it was
+    /// promoted, for example. It tells with the answer to the next statement
+    /// (`ReportChangedGUCOptions` in the server's guc.c).
+    #[inline]
+    pub(super) fn has_lost_its_role(&mut self) -> bool {
+        if self.link.session.has_changed_role {
+            self.judge_change();
         }
+        self.is_unfit
     }
 
-    fn reported(&self, parameter: &str) -> Option<bool> {
-        match self.parameter(parameter)? {
+    #[cold]
+    fn judge_change(&mut self) {
+        let Chosen { wish, first } = self.chosen;
+        let mut now = self.reported();
+        if self.is_dirty() {
+            // It may be the borrower's own SET. What is so behind the reset is reported then.
+            now.is_read_only = first.is_read_only;
+        } else {
+            self.link.session.has_changed_role = false;
+        }
+        let fitness = now.fitness(wish).zip(first.fitness(wish));
+        self.is_unfit |= fitness.is_some_and(|(now, first)| now > first);
+    }
+
+    /// What the session has set is its own, and no change of the server.
+    pub(super) fn settle_role(&mut self) {
+        self.chosen.first.is_read_only = self.reported().is_read_only;
+    }
+
+    fn reported(&self) -> Reported {
+        let is_on = |parameter| match self.parameter(parameter)? {
             "on" => Some(true),
             "off" => Some(false),
             _ => None,
+        };
+        Reported {
+            is_standby: is_on(IN_HOT_STANDBY),
+            is_read_only: is_on(DEFAULT_TRANSACTION_READ_ONLY),
         }
     }
 
@@ -85,6 +112,48 @@ impl Connection {
         Ok(answer.text)
     }
 }
+
+impl Reported {
+    /// How a server that reports this fits; `None` if that doesn't tell.
+    fn fitness(self, wish: TargetSessionAttrs) -> Option<Fitness> {
+        if wish == TargetSessionAttrs::Any {
+            return Some(Fitness::Fit);
+        }
+        let is_standby = self.is_standby?;
+        Some(if is_about_writing(wish) {
+            judge(wish, is_standby || self.is_read_only?)
+        } else {
+            judge(wish, is_standby)
+        })
+    }
+}
+
+/// Whether the wish is that sessions can, or can't, write; else it is about standbys.
+fn is_about_writing(wish: TargetSessionAttrs) -> bool {
+    matches!(
+        wish,
+        TargetSessionAttrs::ReadWrite | TargetSessionAttrs::ReadOnly
+    )
+}
+
+/// How a server fits of which `is_so` says whether it is read-only or a standby, whichever the
+/// wish is about.
+fn judge(wish: TargetSessionAttrs, is_so: bool) -> Fitness {
+    match (wish, is_so) {
+        (TargetSessionAttrs::ReadWrite, true) => Fitness::Unfit("its sessions are read-only"),
+        (TargetSessionAttrs::ReadOnly, false) => Fitness::Unfit("its sessions are not read-only"),
+        (TargetSessionAttrs::Primary, true) => Fitness::Unfit("it is a standby"),
+        (TargetSessionAttrs::Standby, false) => Fitness::Unfit("it is not a standby"),
+        (TargetSessionAttrs::PreferStandby, false) => Fitness::Spare,
+        _ => Fitness::Fit,
+    }
+}
+
+/// The parameter that says whether the server is a standby.
+pub(super) const IN_HOT_STANDBY: &str = "in_hot_standby";
+
+/// The parameter that says whether transactions can't write unless they ask to.
+pub(super) const DEFAULT_TRANSACTION_READ_ONLY: &str = "default_transaction_read_only";
 
 /// The text of the first value.
 #[derive(Default)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::roles::{DEFAULT_TRANSACTION_READ_ONLY, IN_HOT_STANDBY};
 use crate::error::ServerError;
 use crate::protocol::{At, CopyInReply, Part, RowBytes, Sink};
 use crate::wire::TransactionStatus;
@@ -53,6 +54,8 @@ pub(crate) struct Session {
     is_foreign: bool,
     pub(crate) handlers: Handlers,
     pub(super) commands: Commands,
+    /// One of the parameters has come that tell the server's role.
+    pub(super) has_changed_role: bool,
     /// Notifications are somebody else's until this statement before the caller's is completed.
     muted_until: Option<u32>,
 }
@@ -97,6 +100,7 @@ impl Session {
             is_foreign: false,
             handlers,
             commands: Commands::default(),
+            has_changed_role: false,
             muted_until: None,
         }
     }
@@ -132,6 +136,7 @@ impl Session {
             // Support").
             self.is_foreign = !["UTF8", "UTF-8", "UNICODE"].contains(&&*value);
         }
+        self.has_changed_role |= [IN_HOT_STANDBY, DEFAULT_TRANSACTION_READ_ONLY].contains(&&*name);
         // A server that makes names up, or long values, doesn't get to fill the memory.
         let others = self.parameters.iter().filter(|(known, _)| **known != *name);
         let (count, bytes) = others.fold((0, 0), |(count, bytes), (name, value)| {

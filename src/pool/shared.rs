@@ -544,7 +544,7 @@ impl Member {
         })
     }
 
-    fn is_unusable(&self) -> bool {
+    fn is_unusable(&mut self) -> bool {
         self.connection.is_unusable()
     }
 }
