@@ -493,7 +493,7 @@ impl Connection {
     async fn end_ask(&mut self, answer: Result<()>) -> Result<()> {
         match &answer {
             Ok(()) => self.undo.clear(),
-            Err(error) if error.kind() == ErrorKind::Server => Box::pin(self.recover()).await?,
+            Err(error) if error.kind() == ErrorKind::Server => self.recover().await?,
             // What became of it is not known: the next operation rolls back.
             Err(_) => {}
         }

@@ -19,13 +19,6 @@ pub(crate) trait Lent: DerefMut<Target = Connection> + Send {}
 
 impl<G: DerefMut<Target = Connection> + Send> Lent for G {}
 
-impl Held<'static> {
-    /// Keeps `guard` until the holder is dropped.
-    pub(crate) fn lent(guard: impl Lent + 'static) -> Self {
-        Self::Lent(Box::new(guard))
-    }
-}
-
 impl<'c> From<&'c mut Connection> for Held<'c> {
     fn from(connection: &'c mut Connection) -> Self {
         Self::Borrowed(connection)

@@ -114,7 +114,10 @@ impl Listener {
     ///
     /// Dropping the future closes the socket.
     pub async fn connect(config: impl IntoConfig) -> Result<Self> {
-        let config: Config = config.into_config()?;
+        Self::connect_to(config.into_config()?).await
+    }
+
+    async fn connect_to(config: Config) -> Result<Self> {
         let connector = Arc::new(Connector::new(&config));
         let mut listener = Self::over(Arc::new(move || {
             let connector = Arc::clone(&connector);

@@ -180,7 +180,7 @@ impl Pool {
         let source = items.into_source();
         async move {
             let connection = self.acquire_reset().await?;
-            ManyRows::open(Held::lent(connection), sql, source).await
+            ManyRows::open(connection.into(), sql, source).await
         }
     }
 
@@ -201,7 +201,7 @@ impl Pool {
     pub async fn copy_in(&self, sql: &str) -> Result<CopyIn<'static>> {
         let deadline = self.default_deadline();
         let open = async || {
-            let connection = Held::lent(self.acquire_until(deadline).await?);
+            let connection = Held::from(self.acquire_until(deadline).await?);
             let mut copy = CopyIn::open(connection, sql).await?;
             copy.set_default_timeout(self.shared.options.query_timeout);
             Ok(copy)
@@ -231,7 +231,7 @@ impl Pool {
         let table = table.into();
         let deadline = self.default_deadline();
         let open = async || {
-            let connection = Held::lent(self.acquire_until(deadline).await?);
+            let connection = Held::from(self.acquire_until(deadline).await?);
             let mut copy = CopyInRows::open(connection, table, columns).await?;
             copy.set_default_timeout(self.shared.options.query_timeout);
             Ok(copy)

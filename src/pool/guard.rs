@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::shared::Lease;
-use crate::connection::Connection;
+use crate::connection::{Connection, Held};
 
 /// A connection of a [`Pool`](super::Pool). It dereferences to [`Connection`] and comes back
 /// to the pool when it is dropped, in whatever state it is.
@@ -45,6 +45,13 @@ impl DerefMut for PoolConnection {
             Some(lease) => lease.connection_mut(),
             None => unreachable!("the lease is taken when the guard is dropped"),
         }
+    }
+}
+
+/// Kept until the holder is dropped.
+impl From<PoolConnection> for Held<'static> {
+    fn from(connection: PoolConnection) -> Self {
+        Self::Lent(Box::new(connection))
     }
 }
 

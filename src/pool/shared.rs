@@ -119,7 +119,9 @@ impl Shared {
             Acquired::Later => Acquired::Later,
             Acquired::Closed => Acquired::Closed,
         };
-        let standing = Box::pin(self.stand_in_line(ticket, acquired, deadline));
+        // Erased, as `Connection::recover` is.
+        let standing: Pin<Box<dyn Future<Output = Result<Lease>> + Send>> =
+            Box::pin(self.stand_in_line(ticket, acquired, deadline));
         let mut lease = self.watch.waiting(standing).await?;
         self.lend(&mut lease, Instant::now());
         Ok(lease)

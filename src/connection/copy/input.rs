@@ -305,7 +305,7 @@ impl<'c> CopyIn<'c> {
         if self.sink.is_output {
             // Its data may go on for long.
             self.is_over = true;
-            return match Box::pin(self.connection.recover()).await {
+            return match self.connection.recover().await {
                 Ok(()) => wrong_direction("COPY FROM STDIN"),
                 Err(error) => error,
             };
