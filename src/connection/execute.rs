@@ -323,7 +323,7 @@ impl Connection {
 
     /// Makes a prepared statement of what was learnt, and keeps it in the cache; others hear
     /// of it if the session was as a new one when the statement was described.
-    pub(super) fn keep(
+    pub(super) async fn keep(
         &mut self,
         sql: &str,
         declared: &[DeclaredType],
@@ -331,34 +331,32 @@ impl Connection {
         parameters: Vec<u32>,
         columns: Columns,
         is_pristine: bool,
-    ) -> impl Future<Output = Result<Arc<Prepared>>> + Send {
-        async move {
-            // The type of a parameter that goes as text or as it was declared needs no look-up.
-            let is_asked = |index: usize| declared.get(index) == Some(&DeclaredType::Described);
-            let (parameters, columns) = self.resolve(&parameters, columns, is_asked).await?;
-            let asked = parameters.iter().enumerate();
-            let asked = asked.filter(|(index, _)| is_asked(*index));
-            let mut types = asked
-                .map(|(_, ty)| ty)
-                .chain(columns.iter().map(|column| column.ty()));
-            let epoch = match types.all(|ty| Type::from_oid(ty.oid()).is_some()) {
-                true => 0,
-                false => self.catalog.epoch(),
-            };
-            let description = Description::new(parameters, columns).of_epoch(epoch);
-            if is_pristine {
-                self.share_description(sql, declared, &description);
-            }
-            let is_pooled = self.is_pooled;
-            let prepared = Arc::new(Prepared::new(name, sql, declared, description, is_pooled)?);
-            self.statements.settle(name);
-            if self.statements.keeps(sql) {
-                self.statements.insert(sql, declared, Arc::clone(&prepared));
-            } else if !name.is_empty() {
-                self.statements.release(Arc::clone(&prepared));
-            }
-            Ok(prepared)
+    ) -> Result<Arc<Prepared>> {
+        // The type of a parameter that goes as text or as it was declared needs no look-up.
+        let is_asked = |index: usize| declared.get(index) == Some(&DeclaredType::Described);
+        let (parameters, columns) = self.resolve(&parameters, columns, is_asked).await?;
+        let asked = parameters.iter().enumerate();
+        let asked = asked.filter(|(index, _)| is_asked(*index));
+        let mut types = asked
+            .map(|(_, ty)| ty)
+            .chain(columns.iter().map(|column| column.ty()));
+        let epoch = match types.all(|ty| Type::from_oid(ty.oid()).is_some()) {
+            true => 0,
+            false => self.catalog.epoch(),
+        };
+        let description = Description::new(parameters, columns).of_epoch(epoch);
+        if is_pristine {
+            self.share_description(sql, declared, &description);
         }
+        let is_pooled = self.is_pooled;
+        let prepared = Arc::new(Prepared::new(name, sql, declared, description, is_pooled)?);
+        self.statements.settle(name);
+        if self.statements.keeps(sql) {
+            self.statements.insert(sql, declared, Arc::clone(&prepared));
+        } else if !name.is_empty() {
+            self.statements.release(Arc::clone(&prepared));
+        }
+        Ok(prepared)
     }
 
     /// The types of the parameters that are asked for, and of the columns, looked up where
