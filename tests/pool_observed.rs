@@ -7,221 +7,21 @@ mod live;
 mod pool_support;
 mod support;
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kornak::{ErrorKind, Pool, SqlState, all, one};
+use kornak::{Connection, ErrorKind, Listener, Pool, SqlState, all, one};
 use live::{config, poll_once};
-use metrics::{
-    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata,
-    SharedString, Unit,
-};
 use pool_support::Tested;
+use pool_support::watching::{Meter, Recorder, Said};
+use support::address::SilentPort;
 use support::deadline::{GENEROUS, within};
-use support::raw::unique;
+use support::raw::{RawClient, unique};
 use support::server;
-use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
 use xtask::server::Role;
-
-/// What a span or an event said.
-#[derive(Clone, Debug, Default)]
-struct Said {
-    target: String,
-    name: String,
-    fields: BTreeMap<String, String>,
-    level: Option<Level>,
-    is_closed: bool,
-}
-
-/// Keeps all spans and events.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Heard>>);
-
-#[derive(Default)]
-struct Heard {
-    spans: Vec<Said>,
-    events: Vec<Said>,
-}
-
-impl Recorder {
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The spans of operations whose text is `text`.
-    fn queries(&self, text: &str) -> Vec<Said> {
-        let heard = self.heard();
-        let is_meant = |span: &&Said| span.field("db.query.text") == text;
-        heard.spans.iter().filter(is_meant).cloned().collect()
-    }
-
-    /// Everything that was said, for a search.
-    fn everything(&self) -> String {
-        let heard = self.heard();
-        let mut text = String::new();
-        for said in heard.spans.iter().chain(&heard.events) {
-            writeln!(text, "{said:?}").unwrap();
-        }
-        text
-    }
-}
-
-impl Said {
-    fn field(&self, name: &str) -> &str {
-        self.fields.get(name).map_or("", String::as_str)
-    }
-}
-
-impl Visit for Said {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.fields
-            .insert(field.name().to_owned(), format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.fields
-            .insert(field.name().to_owned(), value.to_owned());
-    }
-}
-
-impl Subscriber for Recorder {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("kornak")
-    }
-
-    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let metadata = attributes.metadata();
-        let mut said = Said {
-            target: metadata.target().to_owned(),
-            name: metadata.name().to_owned(),
-            level: Some(*metadata.level()),
-            ..Said::default()
-        };
-        attributes.record(&mut said);
-        let mut heard = self.heard();
-        heard.spans.push(said);
-        Id::from_u64(heard.spans.len() as u64)
-    }
-
-    fn record(&self, span: &Id, values: &Record<'_>) {
-        let index = span.into_u64() as usize - 1;
-        values.record(&mut self.heard().spans[index]);
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut said = Said {
-            target: event.metadata().target().to_owned(),
-            level: Some(*event.metadata().level()),
-            ..Said::default()
-        };
-        event.record(&mut said);
-        self.heard().events.push(said);
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-
-    fn try_close(&self, span: Id) -> bool {
-        let index = span.into_u64() as usize - 1;
-        self.heard().spans[index].is_closed = true;
-        true
-    }
-}
-
-/// Keeps all measurements, by name and labels.
-#[derive(Clone, Default)]
-struct Meter(Arc<Mutex<BTreeMap<String, Vec<f64>>>>);
-
-struct Instrument(String, Meter);
-
-impl Meter {
-    fn key(&self, key: &Key) -> Arc<Instrument> {
-        let mut name = key.name().to_owned();
-        for label in key.labels() {
-            write!(name, " {}={}", label.key(), label.value()).unwrap();
-        }
-        Arc::new(Instrument(name, self.clone()))
-    }
-
-    fn note(&self, name: &str, value: f64) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.entry(name.to_owned()).or_default().push(value);
-    }
-
-    /// The values of all instruments with this name and labels like these.
-    fn values(&self, name: &str, labels: &[&str]) -> Vec<f64> {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_meant = |key: &str| {
-            let mut words = key.split(' ');
-            words.next() == Some(name) && labels.iter().all(|label| key.contains(label))
-        };
-        let meant = noted.iter().filter(|(key, _)| is_meant(key));
-        meant.flat_map(|(_, values)| values.clone()).collect()
-    }
-
-    fn everything(&self) -> String {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        format!("{noted:?}")
-    }
-}
-
-impl CounterFn for Instrument {
-    fn increment(&self, value: u64) {
-        self.1.note(&self.0, value as f64);
-    }
-
-    fn absolute(&self, value: u64) {
-        self.1.note(&self.0, value as f64);
-    }
-}
-
-impl GaugeFn for Instrument {
-    fn increment(&self, value: f64) {
-        self.1.note(&self.0, value);
-    }
-
-    fn decrement(&self, value: f64) {
-        self.1.note(&self.0, -value);
-    }
-
-    fn set(&self, value: f64) {
-        self.1.note(&self.0, value);
-    }
-}
-
-impl HistogramFn for Instrument {
-    fn record(&self, value: f64) {
-        self.1.note(&self.0, value);
-    }
-}
-
-impl metrics::Recorder for Meter {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(self.key(key))
-    }
-
-    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::from_arc(self.key(key))
-    }
-
-    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::from_arc(self.key(key))
-    }
-}
 
 const A_SHORT_WHILE: Duration = Duration::from_millis(50);
 
@@ -258,7 +58,7 @@ async fn a_query_is_a_span_with_the_names_of_opentelemetry() {
         assert_eq!(span.target, "kornak");
         assert_eq!(span.field("db.namespace"), server::target().database);
         assert!(!span.field("server.address").is_empty());
-        assert!(span.is_closed);
+        assert!(span.is_closed());
     }
     // Of what a command has changed nothing is said to be returned.
     tested
@@ -284,6 +84,276 @@ async fn a_query_is_a_span_with_the_names_of_opentelemetry() {
         let is_meant = |span: &Said| span.field("otel.name") == operation;
         assert!(heard.spans.iter().any(is_meant), "{operation}");
     }
+}
+
+/// What is expected of a span: its operation, its text, its rows and the size of its batch.
+type Shown<'t> = (&'t str, &'t str, &'t str, &'t str);
+
+/// That there is exactly one such span, and that its operation was measured.
+fn check_shown(recorder: &Recorder, meter: &Meter, expected: &[Shown<'_>]) {
+    for &(operation, text, rows, batch) in expected {
+        let spans = recorder.queries(text);
+        let spans: Vec<_> = spans
+            .iter()
+            .filter(|span| span.field("db.operation.name") == operation)
+            .collect();
+        let [span] = spans[..] else {
+            panic!("{operation} {text}: {spans:?}");
+        };
+        for (name, value) in [
+            ("otel.name", operation),
+            ("otel.kind", "client"),
+            ("otel.status_code", ""),
+            ("db.system.name", "postgresql"),
+            ("db.namespace", &server::target().database),
+            ("db.response.returned_rows", rows),
+            ("db.operation.batch.size", batch),
+            ("error.type", ""),
+        ] {
+            assert_eq!(span.field(name), value, "{name}: {span:?}");
+        }
+        assert!(!span.field("server.address").is_empty());
+        assert!(span.is_closed(), "{span:?}");
+        let label = format!("db.operation.name={operation}");
+        let durations = meter.values("db.client.operation.duration", &[&label]);
+        assert!(!durations.is_empty(), "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn bulk_work_is_shown_and_measured() {
+    let recorder = Recorder::default();
+    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let meter = Meter::default();
+    let _meter = metrics::set_default_local_recorder(&meter);
+    let table = format!("kornak_{}", unique().replace('-', "_"));
+    let mut raw = RawClient::of_tests();
+    raw.execute(&format!("create table {table} (a int)"));
+    let tested = Tested::of(1, |builder| builder);
+    let pool = &tested.pool;
+
+    let insert = format!("insert into {table} values ($1)");
+    let items = [(1,), (2,), (3,)];
+    pool.execute_many(&insert, items).await.unwrap();
+    let returning = format!("{insert} returning a");
+    let rows: Vec<i32> = pool.fetch_many(&returning, [(4,), (5,)]).await.unwrap();
+    assert_eq!(rows, [4, 5]);
+    let streaming = format!("{insert} returning a + 1");
+    let mut rows = pool
+        .stream_many::<i32, _>(&streaming, [(6,), (7,)])
+        .await
+        .unwrap();
+    while rows.next().await.unwrap().is_some() {}
+    drop(rows);
+    // One is no batch.
+    let single = format!("{insert} returning 2, a");
+    pool.execute_many(&single, [(8,)]).await.unwrap();
+
+    let copy_text = format!("copy {table} from stdin");
+    let mut copy = pool.copy_in(&copy_text).await.unwrap();
+    copy.send(b"9\n").await.unwrap();
+    assert_eq!(copy.finish().await.unwrap(), 1);
+    let mut copy = pool.copy_in_rows(table.as_str(), &["a"]).await.unwrap();
+    copy.send((10,)).await.unwrap();
+    assert_eq!(copy.finish().await.unwrap(), 1);
+    let copy_rows = format!("copy \"{table}\" (\"a\") from stdin (format binary)");
+    let out_text = format!("copy {table} to stdout");
+    let mut copy = pool.copy_out(&out_text).await.unwrap();
+    while copy.next().await.unwrap().is_some() {}
+    drop(copy);
+    let query = format!("select a from {table} order by a");
+    let mut rows = pool.copy_out_rows::<i32>(&query).await.unwrap();
+    while rows.next().await.unwrap().is_some() {}
+    drop(rows);
+    let out_rows = format!("copy ({query}\n) to stdout (format binary)");
+    raw.execute(&format!("drop table {table}"));
+
+    check_shown(
+        &recorder,
+        &meter,
+        &[
+            ("BATCH INSERT", &insert, "", "3"),
+            ("BATCH INSERT", &returning, "", "2"),
+            (
+                "BATCH INSERT",
+                &format!("{insert} returning a + ?"),
+                "",
+                "2",
+            ),
+            ("BATCH INSERT", &format!("{insert} returning ?, a"), "", ""),
+            ("COPY", &copy_text, "", ""),
+            ("COPY", &copy_rows, "", ""),
+            ("COPY", &out_text, "10", ""),
+            ("COPY", &out_rows, "10", ""),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_statement_of_the_callers_is_shown_and_measured() {
+    let recorder = Recorder::default();
+    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let meter = Meter::default();
+    let _meter = metrics::set_default_local_recorder(&meter);
+    let tested = Tested::of(1, |builder| builder);
+    let mut connection = tested.acquire().await;
+
+    let series = "select generate_series($1::int, $2::int)";
+    let mut transaction = connection.begin().await.unwrap();
+    let mut portal = transaction.portal::<i32>(series, (1, 5)).await.unwrap();
+    assert_eq!(portal.fetch_rest(&mut transaction).await.unwrap().len(), 5);
+    // There is nothing to be asked for any more.
+    assert!(portal.fetch(&mut transaction, 9).await.unwrap().is_empty());
+    portal.close(&mut transaction).await.unwrap();
+    let mut inner = transaction.begin().await.unwrap();
+    inner.execute("select", ()).await.unwrap();
+    inner.commit().await.unwrap();
+    let mut inner = transaction.begin().await.unwrap();
+    inner.execute("select", ()).await.unwrap();
+    inner.rollback().await.unwrap();
+    transaction.rollback().await.unwrap();
+    let lock = connection.advisory_lock(i64::from(std::process::id()));
+    lock.lock().await.unwrap().release().await.unwrap();
+    connection.describe(series).await.unwrap();
+    drop(connection);
+    let channel = unique();
+    drop(tested.pool.subscribe([channel.as_str()]).await.unwrap());
+    let listening = unique();
+    let target = server::target();
+    let mut listener = Listener::connect(config(&target)).await.unwrap();
+    listener.listen(&listening).await.unwrap();
+    listener.unlisten(&listening).await.unwrap();
+
+    check_shown(
+        &recorder,
+        &meter,
+        &[
+            ("DECLARE", series, "", ""),
+            ("FETCH", series, "5", ""),
+            ("CLOSE", series, "", ""),
+            ("RELEASE", "release savepoint", "", ""),
+            ("ROLLBACK", "rollback to savepoint", "", ""),
+            ("ROLLBACK", "rollback", "", ""),
+            ("SELECT", "select pg_catalog.pg_advisory_lock($1)", "1", ""),
+            (
+                "SELECT",
+                "select pg_catalog.pg_advisory_unlock($1)",
+                "1",
+                "",
+            ),
+            ("DESCRIBE", series, "", ""),
+            ("LISTEN", &format!("listen \"{channel}\""), "", ""),
+            ("LISTEN", &format!("listen \"{listening}\""), "", ""),
+            ("UNLISTEN", &format!("unlisten \"{listening}\""), "", ""),
+        ],
+    );
+    // Those of the pool, of its subscribers, and of the listener.
+    let heard = recorder.heard();
+    let connects: Vec<_> = heard
+        .spans
+        .iter()
+        .filter(|span| span.name == "connect")
+        .collect();
+    assert_eq!(connects.len(), 3);
+    for span in connects {
+        assert_eq!(span.field("otel.kind"), "client");
+        assert_eq!(span.field("db.system.name"), "postgresql");
+        assert_eq!(span.field("db.namespace"), target.database);
+        assert_eq!(span.field("server.address"), target.address.host());
+        assert_eq!(span.field("error.type"), "");
+        assert!(span.is_closed());
+    }
+}
+
+#[tokio::test]
+async fn bulk_work_and_connects_that_fail_say_so() {
+    let recorder = Recorder::default();
+    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let tested = Tested::of(1, |builder| builder);
+    let mut connection = tested.acquire().await;
+    let check = |text: &str, operation: &str, error: &str, is_of_server: bool| {
+        let spans = recorder.queries(text);
+        let is_meant = |span: &&Said| span.field("db.operation.name") == operation;
+        let span = spans.iter().find(is_meant);
+        let span = span.unwrap_or_else(|| panic!("{operation} {text}: {spans:?}"));
+        assert_eq!(span.field("error.type"), error, "{span:?}");
+        let code = if is_of_server { error } else { "" };
+        assert_eq!(span.field("db.response.status_code"), code, "{span:?}");
+        assert_eq!(span.field("otel.status_code"), "ERROR", "{span:?}");
+        assert!(span.is_closed(), "{span:?}");
+    };
+    connection
+        .execute("create temp table t (a int unique)", ())
+        .await
+        .unwrap();
+    let insert = "insert into t values ($1)";
+    let twice = connection.execute_many(insert, [(1,), (1,)]).await;
+    twice.unwrap_err();
+    check(insert, "BATCH INSERT", "23505", true);
+    let insert = "insert into t values ($1) returning a";
+    let mut rows = connection
+        .stream_many::<i32, _>(insert, [(1,), (1,)])
+        .await
+        .unwrap();
+    while let Ok(Some(_)) = rows.next().await {}
+    drop(rows);
+    check(insert, "BATCH INSERT", "23505", true);
+
+    let sql = "copy t from stdin";
+    let mut copy = connection.copy_in(sql).await.unwrap();
+    copy.send(b"x\n").await.unwrap();
+    copy.finish().await.unwrap_err();
+    check(sql, "COPY", "22P02", true);
+    let sql = "copy t (a) from stdin";
+    drop(connection.copy_in(sql).await.unwrap());
+    check(sql, "COPY", "cancelled", false);
+    let sql = "copy nowhere from stdin";
+    connection.copy_in(sql).await.unwrap_err();
+    check(sql, "COPY", "42P01", true);
+    let missing = connection.copy_in_rows("nowhere", &["a"]).await;
+    missing.unwrap_err();
+    let sql = "copy nowhere to stdout";
+    connection.copy_out(sql).await.unwrap_err();
+    check(sql, "COPY", "42P01", true);
+    let query = "select a / 0 from generate_series(1, 2) a";
+    let mut rows = connection.copy_out_rows::<i32>(query).await.unwrap();
+    rows.next().await.unwrap_err();
+    drop(rows);
+    let sql = "copy (select a / ? from generate_series(?, ?) a\n) to stdout (format binary)";
+    check(sql, "COPY", "22012", true);
+    let mut transaction = connection.begin().await.unwrap();
+    let mut portal = transaction.portal::<i32>(query, ()).await.unwrap();
+    portal.fetch(&mut transaction, 1).await.unwrap_err();
+    let sql = "select a / ? from generate_series(?, ?) a";
+    check(sql, "FETCH", "22012", true);
+    drop(transaction);
+    drop(connection);
+
+    let connects = |recorder: &Recorder| {
+        let heard = recorder.heard();
+        let spans = heard.spans.iter().filter(|span| span.name == "connect");
+        spans.cloned().collect::<Vec<_>>()
+    };
+    let before = connects(&recorder).len();
+    let target = server::role_target(Role::Scram);
+    let refused = Connection::connect(config(&target).password("wrong")).await;
+    refused.unwrap_err();
+    let silent = SilentPort::new().await.unwrap();
+    let timed_out =
+        pool_support::config_over(&silent.address(), "silent").connect_timeout(A_SHORT_WHILE);
+    Connection::connect(timed_out).await.unwrap_err();
+    let spans = connects(&recorder);
+    let [refused, timed_out] = &spans[before..] else {
+        panic!("{spans:?}");
+    };
+    assert_eq!(refused.field("error.type"), "28P01");
+    assert_eq!(refused.field("db.response.status_code"), "28P01");
+    assert_eq!(timed_out.field("error.type"), "Timeout");
+    assert_eq!(timed_out.field("db.response.status_code"), "");
+    assert_eq!(
+        timed_out.field("server.port"),
+        silent.address().port().to_string()
+    );
 }
 
 #[tokio::test]
@@ -377,6 +447,37 @@ async fn s31_nothing_secret_is_shown_to_whoever_watches() {
     drop(connection);
     let listing = (one::<String>("select $1::text || 'x'", (text,)),);
     pool.pipeline(listing).await.unwrap();
+    let mut connection = tested.acquire().await;
+    connection
+        .execute("create temp table hidden (a text)", ())
+        .await
+        .unwrap();
+    let items = [(text,), (text,)];
+    connection
+        .execute_many("insert into hidden values ($1)", items)
+        .await
+        .unwrap();
+    let mut copy = connection.copy_in("copy hidden from stdin").await.unwrap();
+    copy.send(format!("{secret}\n").as_bytes()).await.unwrap();
+    copy.finish().await.unwrap();
+    let mut copy = connection.copy_in_rows("hidden", &["a"]).await.unwrap();
+    copy.send((text,)).await.unwrap();
+    copy.finish().await.unwrap();
+    let wrong = format!("copy hidden from stdin (format csv, delimiter '{secret}')");
+    connection.copy_in(&wrong).await.unwrap_err();
+    let query = format!("select a from hidden where a <> '{secret} '");
+    let mut rows = connection.copy_out_rows::<String>(&query).await.unwrap();
+    assert_eq!(rows.next().await.unwrap().as_deref(), Some(text));
+    drop(rows);
+    let mut transaction = connection.begin().await.unwrap();
+    let mut portal = transaction
+        .portal::<String>("select $1::text", (text,))
+        .await
+        .unwrap();
+    portal.fetch(&mut transaction, 1).await.unwrap();
+    transaction.rollback().await.unwrap();
+    connection.notify("hidden", text).await.unwrap();
+    drop(connection);
 
     // The password, right and wrong, of the configuration and of a provider.
     let target = server::role_target(Role::Scram);

@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::Connection;
+use super::observe::Observation;
 use super::recover::start_undo;
 use super::sinks::{Ignore, One};
 use crate::error::{Error, ErrorKind, Result};
@@ -422,7 +423,9 @@ impl Connection {
             Some(timeout) if !manner.tries => {
                 self.begin_operation(Some("select"), limit).await?;
                 let sql = lock.function(&function, lock.literals());
-                self.ask_within(&sql, manner, timeout).await?;
+                let observation = Observation::start(self, &sql);
+                let asked = self.ask_within(&sql, manner, timeout);
+                observation.watch(asked, |()| None, |error| error).await?;
                 Ok(true)
             }
             _ => {
@@ -432,9 +435,10 @@ impl Connection {
                 }
                 let ignore = &mut Ignore;
                 match lock.key {
-                    Key::One(key) => self.run(&sql, &(key,), ignore, limit).await?,
+                    Key::One(key) => self.run_watched(&sql, &(key,), ignore, limit).await?,
                     Key::Two(first, second) => {
-                        self.run(&sql, &(first, second), ignore, limit).await?
+                        self.run_watched(&sql, &(first, second), ignore, limit)
+                            .await?
                     }
                 };
                 Ok(true)
@@ -445,8 +449,11 @@ impl Connection {
     async fn ask_bool(&mut self, sql: &str, lock: Lock, limit: super::Limit) -> Result<bool> {
         let mut one = One::new();
         match lock.key {
-            Key::One(key) => self.run(sql, &(key,), &mut one, limit).await?,
-            Key::Two(first, second) => self.run(sql, &(first, second), &mut one, limit).await?,
+            Key::One(key) => self.run_watched(sql, &(key,), &mut one, limit).await?,
+            Key::Two(first, second) => {
+                self.run_watched(sql, &(first, second), &mut one, limit)
+                    .await?
+            }
         };
         Ok(one.into_optional()? == Some(true))
     }

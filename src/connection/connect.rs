@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::Connection;
 use super::advice::advise;
 use super::endpoint::{Address, Endpoint, TlsSetup, Unopened};
 use super::hosts::{HostMemory, Standing, share};
 use super::login::log_in;
 use super::resolver::Resolver;
 use super::roles::Fitness;
+use super::{Connection, observe};
 use crate::config::{self, Config, ResolvedConfig, Secret};
 use crate::error::{Error, ErrorKind, Outcome, Result, SqlState};
 use crate::protocol::scram::ScramKeys;
@@ -142,7 +142,7 @@ impl Connector {
             tls: self.tls_setup(&config)?,
             config: &config,
         };
-        let result = Box::pin(attempt.run(deadline)).await;
+        let result = observe::connecting(&config, Box::pin(attempt.run(deadline))).await;
         result.map_err(|error| advise(error, &config))
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Connection;
+use super::observe::Observation;
 use super::sinks::{All, Collector, Ignore, WarmSink};
 use super::timer::Limit;
 use crate::error::{Error, Result};
@@ -66,7 +67,9 @@ impl Connection {
         params: impl Params,
     ) -> Result<Portal<T>> {
         let limit = self.default_limit();
-        let opened = self.open_portal(sql, &params, limit).await;
+        let observation = Observation::start_as(self, Some("DECLARE"), sql);
+        let opening = self.open_portal(sql, &params, limit);
+        let opened = observation.watch(opening, |_| None, |error| error).await;
         opened.map_err(|error| error.with_sql(sql))
     }
 
@@ -166,14 +169,15 @@ impl<T: for<'r> FromRow<'r>> Portal<T> {
     /// May be dropped.
     pub async fn close(self, connection: &mut Connection) -> Result<()> {
         self.check_connection(connection)?;
-        let limit = connection.default_limit();
-        connection.begin_operation(None, limit).await?;
-        connection.start_unit(|unit| unit.close_portal(&self.name))?;
-        let mut ignore = Ignore;
-        let mut sink = WarmSink::new(&mut ignore);
-        let progress = connection.exchange(&mut sink).await?;
-        connection.end_exchange(progress, sink.reply)?.check()?;
-        Ok(())
+        let observation = Observation::start_as(connection, Some("CLOSE"), &self.sql);
+        let closing = async {
+            let limit = connection.default_limit();
+            connection.begin_operation(None, limit).await?;
+            connection.start_unit(|unit| unit.close_portal(&self.name))?;
+            connection.finish_unprepared().await
+        };
+        let closed = observation.watch(closing, |_| None, |error| error).await;
+        closed.map(|_| ())
     }
 
     /// Whether all rows have been fetched.
@@ -187,15 +191,18 @@ impl<T: for<'r> FromRow<'r>> Portal<T> {
     }
 
     async fn fetch_up_to(&mut self, connection: &mut Connection, max_rows: i32) -> Result<Vec<T>> {
-        let fetched = self.try_fetch(connection, max_rows).await;
-        fetched.map_err(|error| error.with_sql(&self.sql))
-    }
-
-    async fn try_fetch(&mut self, connection: &mut Connection, max_rows: i32) -> Result<Vec<T>> {
         self.check_connection(connection)?;
         if self.is_over {
             return Ok(Vec::new());
         }
+        let observation = Observation::start_as(connection, Some("FETCH"), &self.sql);
+        let fetching = self.try_fetch(connection, max_rows);
+        let count = |rows: &Vec<T>| Some(rows.len() as u64);
+        let fetched = observation.watch(fetching, count, |error| error).await;
+        fetched.map_err(|error| error.with_sql(&self.sql))
+    }
+
+    async fn try_fetch(&mut self, connection: &mut Connection, max_rows: i32) -> Result<Vec<T>> {
         if self.is_torn {
             return Err(Error::usage(
                 "rows of the portal were lost when a fetch was dropped or failed",

@@ -116,6 +116,16 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Waits for the replies to what was sent, which whoever watches is shown as `sql`.
+    async fn finish_watched(&mut self, sql: &str) -> Result<()> {
+        let observation = Observation::start(self, sql);
+        let finished = self.finish_unprepared();
+        let reply = observation.watch(finished, |_| None, |error| error).await;
+        reply.map(|_| ())
+    }
+}
+
 impl<'c> TransactionBuilder<'c> {
     /// The isolation level. Without it the session's default holds.
     pub fn isolation_level(mut self, level: IsolationLevel) -> Self {
@@ -217,15 +227,14 @@ impl Transaction<'_> {
                     let back = format!("rollback to savepoint {name}");
                     connection.start_unprepared(&[&back, &release])?;
                     self.is_over = true;
-                    connection.finish_unprepared().await?;
+                    connection.finish_watched(ROLLBACK_TO).await?;
                     return Err(rolled_back());
                 }
                 connection.start_unprepared(&[&release])?;
                 // A savepoint can't be undone once RELEASE is on its way, even if nobody
                 // waits for its answer.
                 self.is_over = true;
-                connection.finish_unprepared().await?;
-                Ok(())
+                connection.finish_watched(RELEASE).await
             }
             Scope::Block => {
                 let observation = Observation::start(connection, "commit");
@@ -271,7 +280,11 @@ impl Transaction<'_> {
             let statements: Vec<&str> = statements.iter().map(|sql| &**sql).collect();
             self.connection.start_unprepared(&statements)?;
             self.is_over = true;
-            self.connection.finish_unprepared().await?;
+            let shown = match self.scope {
+                Scope::Block => "rollback",
+                Scope::Savepoint(_) => ROLLBACK_TO,
+            };
+            self.connection.finish_watched(shown).await?;
             self.connection.send_unlocks();
         }
         self.is_over = true;
@@ -345,6 +358,12 @@ impl Scope {
         }
     }
 }
+
+/// What is shown of a savepoint, whose name is the driver's own.
+const RELEASE: &str = "release savepoint";
+
+/// As [`RELEASE`], where it is undone.
+const ROLLBACK_TO: &str = "rollback to savepoint";
 
 fn begin_statement(
     isolation_level: Option<IsolationLevel>,

@@ -202,10 +202,15 @@ impl Connection {
     /// May be dropped.
     pub async fn describe(&mut self, sql: &str) -> Result<Description> {
         let limit = self.default_limit();
-        let described = async {
-            self.begin_operation(Some(sql), limit).await?;
-            self.describe_unnamed(sql).await
-        };
+        let observation = Observation::start_as(self, Some("DESCRIBE"), sql);
+        let described = observation.watch(
+            async {
+                self.begin_operation(Some(sql), limit).await?;
+                self.describe_unnamed(sql).await
+            },
+            |_| None,
+            |error| error,
+        );
         described.await.map_err(|error| error.with_sql(sql))
     }
 

@@ -7,6 +7,8 @@
 )]
 
 pub mod crowd;
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+pub mod watching;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use super::{check_is_copy, wrong_direction};
 use crate::connection::execute::End;
 use crate::connection::link::Until;
+use crate::connection::observe::Observation;
 use crate::connection::sinks::{Nothing, Reply};
 use crate::connection::{Connection, Held};
 use crate::error::{Error, Result, ServerError, SqlState};
@@ -54,6 +55,7 @@ pub struct CopyIn<'c> {
     /// A large piece of data was taken in part.
     is_torn: bool,
     is_over: bool,
+    observation: Option<Observation>,
 }
 
 impl Connection {
@@ -81,7 +83,15 @@ impl<'c> CopyIn<'c> {
         started.map_err(|error| error.with_sql(sql))
     }
 
-    pub(super) async fn start(mut connection: Held<'c>, sql: &str, is_plain: bool) -> Result<Self> {
+    /// Starts it, watched.
+    pub(super) async fn start(connection: Held<'c>, sql: &str, is_plain: bool) -> Result<Self> {
+        let observation = Observation::start(&connection, sql);
+        let beginning = Self::begin(connection, sql, is_plain);
+        let keep = |begun: &mut Self, observation| begun.observation = Some(observation);
+        observation.open(beginning, keep, |error| error).await
+    }
+
+    async fn begin(mut connection: Held<'c>, sql: &str, is_plain: bool) -> Result<Self> {
         let limit = connection.default_limit();
         connection.begin_operation(Some(sql), limit).await?;
         connection.start_unit_with(|unit| unit.execute_unprepared(0, sql), End::Copy)?;
@@ -100,6 +110,7 @@ impl<'c> CopyIn<'c> {
             bytes: 0,
             is_torn: false,
             is_over: false,
+            observation: None,
         };
         if this.connection.link.core.is_copying_in() {
             return Ok(this);
@@ -192,7 +203,9 @@ impl<'c> CopyIn<'c> {
         }
         let link = &mut *self.connection.link;
         link.core.start_copy_done(&mut link.output)?;
-        Ok(self.end().await?.check()?.rows)
+        let ended = self.end().await.and_then(Reply::check);
+        self.note_end(ended.as_ref().err());
+        ended.map(|reply| reply.rows)
     }
 
     /// Gives it up: the server's log says why.
@@ -295,9 +308,23 @@ impl<'c> CopyIn<'c> {
         }
     }
 
-    /// The COPY has failed, or never was one: the flight is brought to its end.
+    /// Tells whoever watches how it has ended.
+    fn note_end(&mut self, error: Option<&Error>) {
+        if let Some(observation) = &mut self.observation {
+            observation.end(error.map_or(Ok(None), Err));
+        }
+    }
+
+    /// The COPY has failed, or never was one.
     #[cold]
     async fn end_failed(&mut self) -> Error {
+        let error = self.bring_to_end().await;
+        self.note_end(Some(&error));
+        error
+    }
+
+    /// The COPY has failed, or never was one: the flight is brought to its end.
+    async fn bring_to_end(&mut self) -> Error {
         let link = &mut *self.connection.link;
         if let Err(error) = link.core.abandon(&mut link.output) {
             return error;

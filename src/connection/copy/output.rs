@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use super::{check_is_copy, wrong_direction};
 use crate::connection::Connection;
 use crate::connection::link::Until;
+use crate::connection::observe::Observation;
 use crate::connection::sinks::Reply;
 use crate::error::{Error, ErrorKind, Result, ServerError};
 use crate::protocol::{At, Progress, RowBytes, Sink};
@@ -52,6 +53,7 @@ pub struct CopyOut<'c, C = &'c mut Connection> {
     /// What `poll_read` has not handed out yet.
     rest: Bytes,
     is_over: bool,
+    observation: Option<Observation>,
 }
 
 impl Connection {
@@ -74,8 +76,13 @@ impl Connection {
 impl<C: DerefMut<Target = Connection>> CopyOut<'_, C> {
     pub(crate) async fn open(connection: C, sql: &str) -> Result<Self> {
         check_is_copy(sql)?;
-        let started = Self::start(connection, sql).await;
-        started.map_err(|error| error.with_sql(sql))
+        let observation = Observation::start(&connection, sql);
+        let starting = Self::start(connection, sql);
+        let keep = |started: &mut Self, observation| started.observation = Some(observation);
+        let started = observation.open(starting, keep, |error| error).await;
+        let mut started = started.map_err(|error| error.with_sql(sql))?;
+        started.note_end();
+        Ok(started)
     }
 
     async fn start(mut connection: C, sql: &str) -> Result<Self> {
@@ -97,6 +104,7 @@ impl<C: DerefMut<Target = Connection>> CopyOut<'_, C> {
             bytes: 0,
             rest: Bytes::new(),
             is_over: false,
+            observation: None,
         };
         if progress == Progress::Idle {
             let is_started = this.sink.is_started;
@@ -168,10 +176,12 @@ impl<C: DerefMut<Target = Connection>> CopyOut<'_, C> {
                     if let Err(error) = self.finish(progress) {
                         self.sink.reply.failure = Some(error);
                     }
+                    self.note_end();
                 }
                 Poll::Ready(Err(error)) => {
                     self.is_over = true;
                     self.sink.reply.failure = Some(error);
+                    self.note_end();
                 }
             }
         }
@@ -184,6 +194,14 @@ impl<C: DerefMut<Target = Connection>> CopyOut<'_, C> {
         }
         self.bytes += self.sink.chunk.len() as u64;
         Some(Ok(self.sink.chunk.split().freeze()))
+    }
+
+    /// Tells whoever watches, if it is over.
+    fn note_end(&mut self) {
+        let reply = &self.sink.reply;
+        if let (Some(observation), true) = (&mut self.observation, self.is_over) {
+            observation.end(reply.failure.as_ref().map_or(Ok(Some(reply.rows)), Err));
+        }
     }
 
     /// The replies are in.

@@ -12,6 +12,7 @@ use futures_core::Stream;
 use super::binary::{Parser, malformed};
 use crate::connection::Connection;
 use crate::connection::link::Until;
+use crate::connection::observe::Observation;
 use crate::connection::sinks::{Batch, Collector, Reply};
 use crate::error::{Error, ErrorKind, Result, ServerError};
 use crate::protocol::{At, Progress, RowBytes, Sink};
@@ -46,6 +47,7 @@ pub struct CopyOutRows<'c, T, C = &'c mut Connection> {
     sink: RowsSink<T>,
     taken: u64,
     is_over: bool,
+    observation: Observation,
 }
 
 impl Connection {
@@ -83,6 +85,7 @@ where
         begun.map_err(|error| error.with_sql(query))?;
         // The query may end in a comment.
         let sql = format!("copy ({query}\n) to stdout (format binary)");
+        let observation = Observation::start(&connection, &sql);
         connection.start_unit(|unit| unit.execute_unprepared(0, &sql))?;
         connection.hygiene.note(crate::statement::is_plain(query));
         Ok(Self {
@@ -98,6 +101,7 @@ where
             },
             taken: 0,
             is_over: false,
+            observation,
         })
     }
 }
@@ -152,6 +156,7 @@ where
                     ErrorKind::Protocol => self.connection.link.close(error),
                     _ => error,
                 });
+                self.note_end();
                 continue;
             }
             match self.sink.parser.feed_carry(&mut self.sink.batch) {
@@ -171,8 +176,19 @@ where
                 Poll::Ready(Err(error)) => {
                     self.is_over = true;
                     self.sink.reply.failure = Some(error);
+                    self.note_end();
                 }
             }
+        }
+    }
+
+    /// It is over: tells whoever watches.
+    fn note_end(&mut self) {
+        let reply = &self.sink.reply;
+        match (&reply.error, &reply.failure) {
+            (Some(error), _) => self.observation.end(Err(&Error::server(error.1.clone()))),
+            (None, Some(failure)) => self.observation.end(Err(failure)),
+            (None, None) => self.observation.end(Ok(Some(reply.rows))),
         }
     }
 
@@ -189,6 +205,7 @@ where
             let error = malformed("it has no end");
             reply.failure = Some(self.connection.link.close(error));
         }
+        self.note_end();
     }
 
     fn take_error(&mut self) -> Option<Result<T>> {

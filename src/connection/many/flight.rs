@@ -134,6 +134,11 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
         })
     }
 
+    /// How many items were written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
     pub(super) fn collector(&mut self) -> &mut C {
         &mut self.sink.collector
     }

@@ -12,6 +12,7 @@ pub use self::rows::ManyRows;
 
 use self::flight::{Flight, Step};
 use self::items::sealed::Source;
+use super::observe::Observation;
 use super::pipeline::PipelineError;
 use super::sinks::{All, Collector, Ignore};
 use super::timer::Limit;
@@ -177,16 +178,28 @@ where
     S: Source<Item: Params>,
     C: Collector,
 {
-    let Some(mut flight) = begin(connection, sql, source, collector).await? else {
-        return Ok(0);
-    };
-    loop {
-        let step = poll_fn(|cx| flight.poll(cx)).await;
-        match step.map_err(|error| error.with_sql(sql))? {
-            Step::Done(rows) => return Ok(rows),
-            Step::Paused => {}
+    let mut observation = Observation::start_batch(&connection, sql);
+    let mut written = 0;
+    let running = async {
+        let Some(mut flight) = begin(connection, sql, source, collector).await? else {
+            return Ok(0);
+        };
+        loop {
+            let step = poll_fn(|cx| flight.poll(cx)).await;
+            written = flight.written();
+            match step.map_err(|error| error.with_sql(sql))? {
+                Step::Done(rows) => return Ok(rows),
+                Step::Paused => {}
+            }
         }
-    }
+    };
+    let ran: Result<u64, PipelineError> = observation.within(running).await;
+    observation.note_batch(written);
+    observation.end(match &ran {
+        Ok(_) => Ok(None),
+        Err(error) => Err(error.error()),
+    });
+    ran
 }
 
 /// Prepares `sql` and sends the first item; `None` if there is none.

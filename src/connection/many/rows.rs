@@ -10,7 +10,9 @@ use futures_core::Stream;
 use super::flight::{Flight, Step};
 use super::items::Items;
 use super::{Held, PipelineError};
+use crate::connection::observe::Observation;
 use crate::connection::sinks::Batch;
+use crate::error::Error;
 use crate::row::FromRow;
 
 /// The rows that one statement returns for many items, made by
@@ -29,6 +31,7 @@ pub struct ManyRows<'c, T, I: Items> {
     /// Told when the rows before it are handed out.
     failure: Option<PipelineError>,
     is_over: bool,
+    observation: Option<Observation>,
 }
 
 impl<'c, T: for<'r> FromRow<'r>, I: Items> ManyRows<'c, T, I> {
@@ -37,14 +40,26 @@ impl<'c, T: for<'r> FromRow<'r>, I: Items> ManyRows<'c, T, I> {
         sql: &str,
         source: I::Source,
     ) -> Result<Self, PipelineError> {
-        let flight = super::begin(connection, sql, source, Batch::new()).await?;
-        Ok(Self {
-            is_over: flight.is_none(),
-            affected: flight.is_none().then_some(0),
-            flight,
-            sql: sql.into(),
-            failure: None,
-        })
+        let observation = Observation::start_batch(&connection, sql);
+        let opening = async {
+            let flight = super::begin(connection, sql, source, Batch::new()).await?;
+            Ok(Self {
+                is_over: flight.is_none(),
+                affected: flight.is_none().then_some(0),
+                flight,
+                sql: sql.into(),
+                failure: None,
+                observation: None,
+            })
+        };
+        let keep = |opened: &mut Self, observation| opened.observation = Some(observation);
+        let mut opened = observation
+            .open(opening, keep, PipelineError::error)
+            .await?;
+        if opened.is_over {
+            note_end(&mut opened.observation, 0, None);
+        }
+        Ok(opened)
     }
 
     /// The next row, or `None` at the end, when all items are done and, where the
@@ -84,13 +99,23 @@ impl<'c, T: for<'r> FromRow<'r>, I: Items> ManyRows<'c, T, I> {
                 Poll::Ready(Ok(Step::Done(rows))) => {
                     self.is_over = true;
                     self.affected = Some(rows);
+                    note_end(&mut self.observation, flight.written(), None);
                 }
                 Poll::Ready(Err(error)) => {
                     self.is_over = true;
+                    note_end(&mut self.observation, flight.written(), Some(error.error()));
                     self.failure = Some(error.with_sql(&self.sql));
                 }
             }
         }
+    }
+}
+
+/// Tells whoever watches that it is over.
+fn note_end(observation: &mut Option<Observation>, items: u64, failure: Option<&Error>) {
+    if let Some(observation) = observation {
+        observation.note_batch(items);
+        observation.end(failure.map_or(Ok(None), Err));
     }
 }
 

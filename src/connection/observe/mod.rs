@@ -14,10 +14,10 @@ mod text;
 
 #[cfg(not(any(feature = "tracing", feature = "metrics")))]
 pub(crate) use self::off::Observation;
-#[cfg(feature = "tracing")]
-pub(crate) use self::on::notice;
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 pub(crate) use self::on::{Observation, Place};
+#[cfg(feature = "tracing")]
+pub(crate) use self::on::{connecting, notice};
 
 use super::Connection;
 use super::sinks::{Collector, Reply};
@@ -27,6 +27,12 @@ use crate::params::Params;
 
 /// What is run that isn't one statement of the caller's.
 pub(crate) const PIPELINE: &str = "PIPELINE";
+
+/// Connects, and nobody watches.
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn connecting<F>(_: &crate::config::ResolvedConfig, connecting: F) -> F {
+    connecting
+}
 
 impl Connection {
     /// [`run`](Connection::run), watched.

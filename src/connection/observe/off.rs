@@ -18,6 +18,31 @@ impl Observation {
         Self
     }
 
+    #[inline(always)]
+    pub(crate) fn start_batch(_: &Connection, _: &str) -> Self {
+        Self
+    }
+
+    /// The part itself.
+    #[inline(always)]
+    pub(crate) fn within<F>(&self, part: F) -> F {
+        part
+    }
+
+    /// The beginning itself.
+    #[inline(always)]
+    pub(crate) fn open<T, E, F: Future<Output = Result<T, E>>>(
+        self,
+        opening: F,
+        _: impl FnOnce(&mut T, Self),
+        _: impl FnOnce(&E) -> &Error,
+    ) -> F {
+        opening
+    }
+
+    #[inline(always)]
+    pub(crate) fn note_batch(&mut self, _: u64) {}
+
     /// The operation itself.
     #[inline(always)]
     pub(crate) fn watch<T, E, F: Future<Output = Result<T, E>>>(

@@ -103,6 +103,11 @@ impl Observation {
         Self::start_as(connection, text::operation(sql), sql)
     }
 
+    /// A statement of the caller's begins, which is run for many items.
+    pub(crate) fn start_batch(connection: &Connection, sql: &str) -> Self {
+        Self::start_as(connection, Some(text::batch(sql)), sql)
+    }
+
     /// Something begins that isn't one statement.
     #[inline]
     pub(crate) fn start_as(
@@ -125,6 +130,7 @@ impl Observation {
                 db.query.text = &*text::sanitized(sql),
                 server.address = &*place.address,
                 server.port = place.port,
+                db.operation.batch.size = Empty,
                 db.response.status_code = Empty,
                 db.response.returned_rows = Empty,
                 error.type = Empty,
@@ -155,14 +161,44 @@ impl Observation {
         rows: impl Fn(&T) -> Option<u64>,
         error: impl Fn(&E) -> &Error,
     ) -> Result<T, E> {
-        #[cfg(feature = "tracing")]
-        let operation = operation.instrument(self.span.clone());
-        let result = operation.await;
+        let result = self.within(operation).await;
         match &result {
             Ok(value) => self.end(Ok(rows(value))),
             Err(cause) => self.end(Err(error(cause))),
         }
         result
+    }
+
+    /// A part of the operation, in its span.
+    pub(crate) fn within<F: Future>(&self, part: F) -> impl Future<Output = F::Output> + use<F> {
+        #[cfg(feature = "tracing")]
+        let part = part.instrument(self.span.clone());
+        part
+    }
+
+    /// Runs the beginning of an operation within its span. What has begun keeps the observation.
+    pub(crate) async fn open<T, E>(
+        mut self,
+        opening: impl Future<Output = Result<T, E>>,
+        keep: impl FnOnce(&mut T, Self),
+        error: impl FnOnce(&E) -> &Error,
+    ) -> Result<T, E> {
+        let mut result = self.within(opening).await;
+        match &mut result {
+            Ok(begun) => keep(begun, self),
+            Err(cause) => self.end(Err(error(cause))),
+        }
+        result
+    }
+
+    /// How many items it was for. A batch of one is none.
+    pub(crate) fn note_batch(&mut self, items: u64) {
+        #[cfg(feature = "tracing")]
+        if items > 1 {
+            self.span.record("db.operation.batch.size", items);
+        }
+        #[cfg(not(feature = "tracing"))]
+        let _ = items;
     }
 
     /// The operation has ended, with so many rows or with an error.
@@ -173,20 +209,14 @@ impl Observation {
         match result {
             Ok(rows) => {
                 // The tag of any other command counts what it has changed.
-                let returns = matches!(self.operation, Some("SELECT" | "TABLE" | "VALUES"));
+                let returns = matches!(
+                    self.operation,
+                    Some("COPY" | "FETCH" | "SELECT" | "TABLE" | "VALUES")
+                );
                 self.note_success(rows.filter(|_| returns));
             }
             Err(error) => {
-                let state = error.sqlstate();
-                let kind;
-                let name = match &state {
-                    Some(state) => state.code(),
-                    None => {
-                        kind = format!("{:?}", error.kind());
-                        &kind
-                    }
-                };
-                self.note_failure(name, state.is_some());
+                self.note_failure(&error_type(error), error.sqlstate().is_some());
             }
         }
     }
@@ -263,6 +293,55 @@ impl Observation {
             labels.push(metrics::Label::new("error.type", error.to_owned()));
         }
         labels
+    }
+}
+
+/// Connects within a span of its own: to which server is known when there is only one, or when
+/// it has been found.
+#[cfg(feature = "tracing")]
+pub(crate) async fn connecting(
+    config: &ResolvedConfig,
+    connecting: impl Future<Output = Result<Connection>>,
+) -> Result<Connection> {
+    let span = tracing::info_span!(
+        target: "kornak",
+        "connect",
+        otel.kind = "client",
+        otel.name = "connect",
+        otel.status_code = Empty,
+        db.system.name = "postgresql",
+        db.namespace = config.dbname(),
+        server.address = Empty,
+        server.port = Empty,
+        db.response.status_code = Empty,
+        error.type = Empty,
+    );
+    let note_place = |place: &Place| {
+        span.record("server.address", &*place.address);
+        span.record("server.port", place.port);
+    };
+    if let [host] = config.hosts() {
+        note_place(&Place::new(host, config));
+    }
+    let result = connecting.instrument(span.clone()).await;
+    match &result {
+        Ok(connection) => note_place(&connection.place),
+        Err(error) => {
+            if let Some(state) = error.sqlstate() {
+                span.record("db.response.status_code", state.code());
+            }
+            span.record("error.type", error_type(error));
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+    result
+}
+
+/// The SQLSTATE of an error, or its kind.
+fn error_type(error: &Error) -> String {
+    match error.sqlstate() {
+        Some(state) => state.code().to_owned(),
+        None => format!("{:?}", error.kind()),
     }
 }
 

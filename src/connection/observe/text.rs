@@ -55,6 +55,19 @@ pub(super) fn operation(sql: &str) -> Option<&'static str> {
         .copied()
 }
 
+/// What it is called where the text is run for many items, in OpenTelemetry's words.
+pub(super) fn batch(sql: &str) -> &'static str {
+    match operation(sql) {
+        Some("CALL") => "BATCH CALL",
+        Some("DELETE") => "BATCH DELETE",
+        Some("INSERT") => "BATCH INSERT",
+        Some("MERGE") => "BATCH MERGE",
+        Some("SELECT") => "BATCH SELECT",
+        Some("UPDATE") => "BATCH UPDATE",
+        _ => "BATCH",
+    }
+}
+
 /// The text with `?` for each literal: what an application writes into its SQL may be anybody's
 /// name or password. Comments go, too. From where the text can be read in more than one way on,
 /// nothing is shown.
@@ -223,6 +236,10 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(operation(sql), found, "{sql:?}");
+        }
+        for operation in OPERATIONS {
+            let batch = batch(operation);
+            assert!(batch == "BATCH" || batch.strip_prefix("BATCH ") == Some(operation));
         }
     }
 }
