@@ -1,5 +1,7 @@
 //! The verbs for heavy work on the pool itself: streams, pipelines, many items, COPY.
 
+use std::pin::Pin;
+
 use super::Pool;
 use super::query::is_unreset;
 use crate::connection::many::{ManyRows, run};
@@ -121,9 +123,8 @@ impl Pool {
     {
         let source = items.into_source();
         async move {
-            let mut connection = self.acquire_reset().await?;
-            let ignore = &mut crate::connection::Ignore;
-            run((&mut *connection).into(), sql, source, ignore).await
+            let connection = self.acquire_reset().await?;
+            run(connection, sql, source, &mut crate::connection::Ignore).await
         }
     }
 
@@ -150,9 +151,9 @@ impl Pool {
     {
         let source = items.into_source();
         async move {
-            let mut connection = self.acquire_reset().await?;
+            let connection = self.acquire_reset().await?;
             let mut all = crate::connection::All::new();
-            run((&mut *connection).into(), sql, source, &mut all).await?;
+            run(connection, sql, source, &mut all).await?;
             Ok(all.rows)
         }
     }
@@ -180,7 +181,7 @@ impl Pool {
         let source = items.into_source();
         async move {
             let connection = self.acquire_reset().await?;
-            ManyRows::open(connection.into(), sql, source).await
+            ManyRows::open(connection, sql, source).await
         }
     }
 
@@ -289,18 +290,20 @@ impl Pool {
 
     /// A connection whose session has been reset, where that was due. The pool's timeout, which
     /// counts from the wait for it, holds for all that follows.
-    async fn acquire_reset(&self) -> Result<PoolConnection> {
-        let deadline = self.default_deadline();
-        let mut connection = self.acquire_until(deadline).await?;
-        match connection.settle_reset().await {
-            Ok(()) => Ok(connection),
-            Err(error) if is_unreset(&error) => {
-                drop(connection);
-                let mut connection = self.acquire_until(deadline).await?;
-                connection.settle_reset().await?;
-                Ok(connection)
+    fn acquire_reset(&self) -> Pin<Box<dyn Future<Output = Result<Held<'static>>> + Send + '_>> {
+        // Erased, as `Connection::recover` is.
+        Box::pin(async {
+            let deadline = self.default_deadline();
+            let mut connection = self.acquire_until(deadline).await?;
+            match connection.settle_reset().await {
+                Err(error) if is_unreset(&error) => {
+                    drop(connection);
+                    connection = self.acquire_until(deadline).await?;
+                    connection.settle_reset().await?;
+                }
+                result => result?,
             }
-            Err(error) => Err(error),
-        }
+            Ok(connection.into())
+        })
     }
 }
