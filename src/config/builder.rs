@@ -8,6 +8,7 @@ use super::complete;
 use super::connection_string::{self, malformed, quoted};
 use super::environment::Environment;
 use super::options::{self, Options};
+use super::resolution::{Resolution, Witness};
 use super::resolved::ResolvedConfig;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -157,7 +158,9 @@ impl Config {
     /// host from the password file.
     ///
     /// It reads these files with blocking calls; they are small and local. The driver
-    /// calls it for each new connection, so that a changed password file counts.
+    /// calls it when it connects. A pool looks again for each new connection whether one of
+    /// the files has changed, so that a new password file counts; the environment variables
+    /// are those that it was made with.
     ///
     /// # Errors
     ///
@@ -175,7 +178,21 @@ impl Config {
     /// # Ok::<(), kornak::Error>(())
     /// ```
     pub fn resolve(&self) -> Result<ResolvedConfig> {
-        complete::complete(self)
+        complete::complete(self, &mut Witness::default())
+    }
+
+    /// As [`resolve`](Self::resolve), to be kept as long as it would come out the same.
+    pub(crate) fn resolution(&self) -> Result<Resolution> {
+        let mut witness = Witness::default();
+        let resolved = complete::complete(self, &mut witness)?;
+        Ok(Resolution::new(resolved, witness))
+    }
+
+    /// The same, with the process's environment variables as they are now.
+    pub(crate) fn with_variables_of_now(&self) -> Self {
+        let mut config = self.clone();
+        config.environment = self.environment.as_of_now();
+        config
     }
 }
 

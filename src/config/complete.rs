@@ -16,6 +16,7 @@ use super::environment::Environment;
 use super::host::{Host, RootCertificates};
 use super::options::{KEYWORDS, Options};
 use super::passfile::{Key, Passfile};
+use super::resolution::Witness;
 use super::resolved::ResolvedConfig;
 use super::service_file;
 use super::tls::TlsOptions;
@@ -27,10 +28,14 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 
-pub(super) fn complete(config: &Config) -> Result<ResolvedConfig> {
+pub(super) fn complete(config: &Config, witness: &mut Witness) -> Result<ResolvedConfig> {
     let environment = &config.environment;
     let mut warnings = Vec::new();
     let mut options = config.options.clone();
+    let has_service = options.service.is_some() || environment.get("PGSERVICE").is_some();
+    if has_service || environment.asks_for_home() {
+        witness.something_else();
+    }
     service_file::apply(&mut options, environment, config.is_suspect)?;
     let said = options.clone();
     apply_variables(&mut options, environment, &mut warnings)?;
@@ -44,20 +49,21 @@ pub(super) fn complete(config: &Config) -> Result<ResolvedConfig> {
     let server_options = server_options(&options, &said, pooler, &mut warnings)?;
     let user = user(&options, environment)?;
     let dbname = non_empty(&options.dbname).unwrap_or_else(|| user.clone());
-    let mut hosts = hosts(&options, environment)?;
+    let mut hosts = hosts(&options, environment, witness)?;
+    let target = (&*user, &*dbname);
     add_passwords(
         &mut hosts,
         &options,
         environment,
-        &user,
-        &dbname,
+        target,
         &mut warnings,
+        witness,
     );
     if config.is_suspect {
         // They name paths.
         warnings.clear();
     }
-    let tls = tls(&options, environment, &hosts)?;
+    let tls = tls(&options, environment, &hosts, witness)?;
     let (min_protocol_version, max_protocol_version) = protocol_versions(&options)?;
     let (scram_min_iterations, scram_max_iterations) = scram_iterations(&options)?;
 
@@ -242,7 +248,11 @@ fn server_options(
 }
 
 /// The hosts with their addresses and ports, without passwords.
-fn hosts(options: &Options, environment: &Environment) -> Result<Vec<Endpoint>> {
+fn hosts(
+    options: &Options,
+    environment: &Environment,
+    witness: &mut Witness,
+) -> Result<Vec<Endpoint>> {
     let names: &[Option<Host>] = set(&options.host);
     let addresses: &[Option<IpAddr>] = set(&options.hostaddr);
     let ports: &[Option<u16>] = set(&options.port);
@@ -275,7 +285,11 @@ fn hosts(options: &Options, environment: &Environment) -> Result<Vec<Endpoint>> 
         let alternatives = match (given, address) {
             (Some(host), _) => vec![host],
             (None, Some(address)) => vec![Host::from(address)],
-            (None, None) => default_hosts(environment, port),
+            (None, None) => {
+                // Which of them it is, is found by looking for sockets.
+                witness.something_else();
+                default_hosts(environment, port)
+            }
         };
         hosts.extend(alternatives.into_iter().map(|host| Endpoint {
             host,
@@ -314,9 +328,9 @@ fn add_passwords(
     hosts: &mut [Endpoint],
     options: &Options,
     environment: &Environment,
-    user: &str,
-    dbname: &str,
+    (user, dbname): (&str, &str),
     warnings: &mut Vec<String>,
+    witness: &mut Witness,
 ) {
     if let Some(password) = options.password.as_ref().filter(|p| !p.is_empty()) {
         for host in hosts {
@@ -329,6 +343,7 @@ fn add_passwords(
     let Some(path) = named.or_else(|| environment.home_file(".pgpass", "pgpass.conf")) else {
         return;
     };
+    witness.file(&path);
     let file = Passfile::read(&path);
     match &file {
         Passfile::Ignored(warning) => warnings.push(warning.clone()),
@@ -356,11 +371,16 @@ fn add_passwords(
     }
 }
 
-fn tls(options: &Options, environment: &Environment, hosts: &[Endpoint]) -> Result<TlsOptions> {
-    let default_file = |name: &str| {
-        environment
-            .home_file(&format!(".postgresql/{name}"), name)
-            .filter(|path| path.exists())
+fn tls(
+    options: &Options,
+    environment: &Environment,
+    hosts: &[Endpoint],
+    witness: &mut Witness,
+) -> Result<TlsOptions> {
+    let mut default_file = |name: &str| {
+        let path = environment.home_file(&format!(".postgresql/{name}"), name)?;
+        witness.file(&path);
+        Some(path).filter(|path| path.exists())
     };
     let named_roots = options.sslrootcert.clone().filter(|roots| match roots {
         RootCertificates::System => true,

@@ -37,7 +37,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The process's own, read anew at each use.
+    /// The process's own, as it is whenever a configuration is resolved. A pool reads the
+    /// variables once, when it is made.
     ///
     /// ```
     /// # use kornak::config::Environment;
@@ -58,17 +59,23 @@ impl Environment {
     /// assert_ne!(Environment::snapshot(), Environment::process());
     /// ```
     pub fn snapshot() -> Self {
-        let variables = std::env::vars_os()
-            .filter(|(name, _)| {
+        Self::process().as_of_now()
+    }
+
+    /// The same, without the process's variables that are set or changed later.
+    pub(super) fn as_of_now(&self) -> Self {
+        let mut this = self.clone();
+        if this.inherits {
+            this.inherits = false;
+            let own = std::env::vars_os().filter(|(name, _)| {
                 let name = name.as_encoded_bytes();
                 name.starts_with(b"PG") || HOME_VARIABLES.iter().any(|v| v.as_bytes() == name)
-            })
-            .collect();
-        Self {
-            inherits: false,
-            variables,
-            ..Self::process()
+            });
+            for (name, value) in own {
+                this.variables.entry(name).or_insert(value);
+            }
         }
+        this
     }
 
     /// Nothing: no variable, no file, no user. Only what the configuration says counts.
@@ -181,12 +188,21 @@ impl Environment {
     /// The directory of `.pgpass`, `.pg_service.conf` and `.postgresql`
     /// (`pqGetHomeDirectory` in fe-connect.c).
     pub(super) fn home(&self) -> Option<PathBuf> {
-        let variable = HOME_VARIABLES[usize::from(cfg!(windows))];
-        match self.get(variable) {
-            Some(home) if !home.is_empty() => Some(home.into()),
-            _ if self.asks_system => Account::own().map(|account| account.home),
-            _ => None,
+        match self.home_variable() {
+            Some(home) => Some(home.into()),
+            None if self.asks_system => Account::own().map(|account| account.home),
+            None => None,
         }
+    }
+
+    /// Whether the system's accounts say it, because no variable does.
+    pub(super) fn asks_for_home(&self) -> bool {
+        self.asks_system && self.home_variable().is_none()
+    }
+
+    fn home_variable(&self) -> Option<OsString> {
+        let home = self.get(HOME_VARIABLES[usize::from(cfg!(windows))])?;
+        Some(home).filter(|home| !home.is_empty())
     }
 
     /// A file that libpq keeps in the home directory: `.pgpass` on Unix,

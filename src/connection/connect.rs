@@ -1,6 +1,7 @@
 //! [`Connector`]: how a session is made, over hosts, addresses, encryption and startup, under
 //! one deadline.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -15,18 +16,19 @@ use super::login::log_in;
 use super::resolver::Resolver;
 use super::roles::Fitness;
 use super::{Connection, observe};
-use crate::config::{self, Config, ResolvedConfig, Secret};
+use crate::config::{self, Config, Resolution, ResolvedConfig, Secret};
 use crate::error::{Error, ErrorKind, Outcome, Result, SqlState};
 use crate::protocol::scram::ScramKeys;
 use crate::statement::Knowledge;
 
-/// Makes connections of one configuration, and keeps between them what spares work: the set
-/// up TLS, the keys of SCRAM, and which hosts failed of late.
+/// Makes connections of one configuration, and keeps between them what spares work: the
+/// resolved configuration, the set up TLS, the keys of SCRAM, and which hosts failed of late.
 ///
-/// The surroundings are looked at anew for each connection, so that a changed password file
-/// or certificate counts.
+/// Files are looked at anew for each connection, so that a changed password file or
+/// certificate counts; environment variables are those of the moment that it was made in.
 pub(crate) struct Connector {
     config: Config,
+    resolved: Mutex<Option<Resolved>>,
     tls: Mutex<Option<TlsSetup>>,
     keys: KeyCache,
     hosts: HostMemory,
@@ -35,11 +37,26 @@ pub(crate) struct Connector {
     knowledge: Mutex<HashMap<String, Arc<Knowledge>>>,
 }
 
+/// What the configuration was resolved to last, and the user and password that counted instead
+/// of its own.
+struct Resolved {
+    user: Option<String>,
+    password: Option<Secret>,
+    resolution: Resolution,
+}
+
 /// The keys of SCRAM exchanges that went well, for one password of one user at one host
 /// each.
 #[derive(Default)]
 pub(super) struct KeyCache {
     kept: Mutex<Vec<Kept>>,
+}
+
+/// The keys for one host, whose name they are kept under.
+#[derive(Clone, Copy)]
+pub(super) struct HostKeys<'a> {
+    kept: &'a Mutex<Vec<Kept>>,
+    host: &'a str,
 }
 
 struct Kept {
@@ -81,7 +98,8 @@ const MAX_NOTES: usize = 8;
 impl Connector {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            config: config.clone(),
+            config: config.with_variables_of_now(),
+            resolved: Mutex::default(),
             tls: Mutex::default(),
             keys: KeyCache::default(),
             hosts: HostMemory::default(),
@@ -122,18 +140,7 @@ impl Connector {
         user: Option<String>,
         password: Option<Secret>,
     ) -> Result<Connection> {
-        let config = if user.is_none() && password.is_none() {
-            self.config.resolve()?
-        } else {
-            let mut config = self.config.clone();
-            if let Some(user) = user {
-                config = config.user(user);
-            }
-            if let Some(password) = password {
-                config = config.password(password);
-            }
-            config.resolve()?
-        };
+        let config = self.resolve(user, password)?;
         let deadline = config
             .connect_timeout()
             .and_then(|timeout| Instant::now().checked_add(timeout));
@@ -144,6 +151,42 @@ impl Connector {
         };
         let result = observe::connecting(&config, Box::pin(attempt.run(deadline))).await;
         result.map_err(|error| advise(error, &config))
+    }
+
+    /// The configuration with nothing left open: the one that was made before, unless a file
+    /// that it depends on has changed since.
+    fn resolve(
+        &self,
+        user: Option<String>,
+        password: Option<Secret>,
+    ) -> Result<Arc<ResolvedConfig>> {
+        let mut last = lock(&self.resolved);
+        if let Some(last) = &*last {
+            let is_same = last.user == user && last.password == password;
+            if is_same && last.resolution.is_current() {
+                return Ok(Arc::clone(last.resolution.config()));
+            }
+        }
+        let resolution = match (&user, &password) {
+            (None, None) => self.config.resolution()?,
+            (user, password) => {
+                let mut config = self.config.clone();
+                if let Some(user) = user {
+                    config = config.user(user.clone());
+                }
+                if let Some(password) = password {
+                    config = config.password(password.clone());
+                }
+                config.resolution()?
+            }
+        };
+        let config = Arc::clone(resolution.config());
+        *last = Some(Resolved {
+            user,
+            password,
+            resolution,
+        });
+        Ok(config)
     }
 
     /// What the connections to this address know together. A server's types are its own: other
@@ -226,7 +269,13 @@ impl Attempt<'_> {
         for (index, address) in addresses.iter().enumerate() {
             let deadline = share(deadline, addresses.len() - index);
             let place = Place { host, address };
-            let found = within(deadline, &place, UNANSWERED, self.address(host, address)).await;
+            // The name of a Unix socket's host is its path.
+            let shown = match address {
+                Address::Tcp { .. } => address.to_string().into(),
+                Address::Unix { .. } => Cow::Borrowed(&*name),
+            };
+            let session = self.address(host, &name, address, &shown);
+            let found = within(deadline, &place, UNANSWERED, session).await;
             let found = found.and_then(|(connection, fitness)| match fitness {
                 Fitness::Fit => Ok(Some(connection)),
                 Fitness::Spare => {
@@ -252,7 +301,7 @@ impl Attempt<'_> {
                 Err(error) if is_final(error) => return found,
                 Err(_) => Standing::Bad,
             };
-            self.note(&address.to_string(), standing);
+            self.note(&shown, standing);
             match found {
                 Ok(None) => {}
                 Ok(Some(connection)) => {
@@ -270,16 +319,18 @@ impl Attempt<'_> {
     async fn address(
         &self,
         host: &config::Endpoint,
+        name: &str,
         address: &Address,
+        shown: &str,
     ) -> Result<(Connection, Fitness)> {
         let place = Place { host, address };
-        let attempts = self.tls.attempts(&host.host().to_string(), host.is_unix());
+        let attempts = self.tls.attempts(host);
         let last = attempts.len() - 1;
         for (index, encryption) in attempts.into_iter().enumerate() {
             let endpoint = Endpoint::new(address.clone(), encryption);
-            match self.session(host, endpoint).await {
+            match self.session(host, name, endpoint).await {
                 Ok(mut connection) => {
-                    connection.share_knowledge(self.connector.knowledge(&address.to_string()));
+                    connection.share_knowledge(self.connector.knowledge(shown));
                     let wish = self.config.target_session_attrs();
                     let fitness = connection.fitness(wish).await;
                     return match fitness {
@@ -300,11 +351,13 @@ impl Attempt<'_> {
     async fn session(
         &self,
         host: &config::Endpoint,
+        name: &str,
         endpoint: Endpoint,
     ) -> Result<Connection, Unopened> {
         let stream = endpoint.open().await?;
         let endpoint = endpoint.settled(&stream);
-        let session = log_in(self.config, &self.connector.keys, host, endpoint, stream).await;
+        let keys = self.connector.keys.of(name);
+        let session = log_in(self.config, keys, host, endpoint, stream).await;
         session.map_err(|error| Unopened {
             // No entry of pg_hba.conf fits (28000), but one may with the other choice of
             // encryption. libpq tries again after any error; a wrong password stays wrong.
@@ -396,23 +449,33 @@ fn is_about_this_server(state: SqlState) -> bool {
 }
 
 impl KeyCache {
-    pub(super) fn find(&self, host: &str, user: &str, password: &Secret) -> Option<ScramKeys> {
-        let kept = lock(&self.kept);
+    /// Those of one host.
+    pub(super) fn of<'a>(&'a self, host: &'a str) -> HostKeys<'a> {
+        HostKeys {
+            kept: &self.kept,
+            host,
+        }
+    }
+}
+
+impl HostKeys<'_> {
+    pub(super) fn find(&self, user: &str, password: &Secret) -> Option<ScramKeys> {
+        let kept = lock(self.kept);
         let found = kept
             .iter()
-            .find(|kept| kept.host == host && kept.user == user && kept.password == *password);
+            .find(|kept| kept.host == self.host && kept.user == user && kept.password == *password);
         found.map(|kept| kept.keys.clone())
     }
 
-    pub(super) fn keep(&self, host: String, user: &str, password: &Secret, keys: ScramKeys) {
-        let mut kept = lock(&self.kept);
+    pub(super) fn keep(&self, user: &str, password: &Secret, keys: ScramKeys) {
+        let mut kept = lock(self.kept);
         // A password that was changed, or a salt, is of no more use.
-        kept.retain(|kept| kept.host != host || kept.user != user);
+        kept.retain(|kept| kept.host != self.host || kept.user != user);
         if kept.len() == MAX_KEYS {
             kept.remove(0);
         }
         kept.push(Kept {
-            host,
+            host: self.host.to_owned(),
             user: user.to_owned(),
             password: password.clone(),
             keys,

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 #[cfg(feature = "tls")]
 use super::tls_options::{stamps, tls_options};
-use crate::config::{ResolvedConfig, SslMode, TlsOptions};
+use crate::config::{self, ResolvedConfig, SslMode, TlsOptions};
 #[cfg(feature = "tls")]
 use crate::config::{SslNegotiation, Verification};
 use crate::error::{Error, ErrorKind, Result};
@@ -269,12 +269,12 @@ impl TlsSetup {
     }
 
     /// The ways to try a host, one after the other: libpq's meaning of `sslmode`.
-    pub(super) fn attempts(&self, host: &str, is_unix: bool) -> Vec<Encryption> {
+    pub(super) fn attempts(&self, host: &config::Endpoint) -> Vec<Encryption> {
         #[cfg(feature = "tls")]
-        if let (Some(connector), false) = (&self.connector, is_unix) {
+        if let (Some(connector), false) = (&self.connector, host.is_unix()) {
             let tls = Tls {
                 connector: Arc::clone(connector),
-                host: host.into(),
+                host: host.host().to_string().into(),
                 is_direct: self.options.negotiation() == SslNegotiation::Direct,
                 is_verified: self.options.verification() != Verification::Nothing,
             };
@@ -285,7 +285,7 @@ impl TlsSetup {
                 _ => vec![Encryption::Tls(tls)],
             };
         }
-        let _ = (host, is_unix);
+        let _ = host;
         vec![Encryption::Plain]
     }
 }

@@ -34,8 +34,11 @@ pub(super) enum Standing {
 impl HostMemory {
     /// Remembers how `place` was found just now.
     pub(super) fn note(&self, place: &str, standing: Standing) {
-        let now = Instant::now();
         let mut seen = self.lock();
+        if standing == Standing::Good && seen.is_empty() {
+            return;
+        }
+        let now = Instant::now();
         // Names may lead to ever new addresses: what doesn't count any more is forgotten.
         seen.retain(|_, (_, at)| now < *at + MEMORY);
         if standing == Standing::Good {

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use super::cancel::write_all;
-use super::connect::KeyCache;
+use super::connect::HostKeys;
 use super::endpoint::{Endpoint, end_point_of};
 use super::session::{Handlers, Observed, Session};
 use super::sinks::Nothing;
@@ -28,7 +28,7 @@ use crate::transport::{Stream, connect_error};
 /// Dropping the future closes the socket.
 pub(super) async fn log_in(
     config: &ResolvedConfig,
-    keys: &KeyCache,
+    keys: HostKeys<'_>,
     host: &config::Endpoint,
     endpoint: Endpoint,
     stream: Stream,
@@ -39,7 +39,7 @@ pub(super) async fn log_in(
 
 async fn start_session(
     config: &ResolvedConfig,
-    keys: &KeyCache,
+    keys: HostKeys<'_>,
     host: &config::Endpoint,
     endpoint: Endpoint,
     mut stream: Stream,
@@ -47,14 +47,13 @@ async fn start_session(
     let mut nonce = [0; 18];
     getrandom::fill(&mut nonce)
         .map_err(|error| Error::io("no random numbers", std::io::Error::other(error)))?;
-    let place = host.to_string();
     let credentials = Credentials {
         user: config.user().to_owned(),
         password: host.password().map(|password| password.expose().to_vec()),
         nonce,
         scram_keys: host
             .password()
-            .and_then(|password| keys.find(&place, config.user(), password)),
+            .and_then(|password| keys.find(config.user(), password)),
         given_keys: given_keys(config)?,
     };
     let policy = policy(config, &endpoint, &stream);
@@ -67,7 +66,7 @@ async fn start_session(
         .filter(|(name, _)| *name != "user")
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let (mut input, mut out) = (ReadBuffer::new(), WriteBuffer::default());
+    let (mut input, mut out) = (ReadBuffer::new(), WriteBuffer::with_capacity(STARTUP_ROOM));
     let mut session = Session::new(Handlers::default());
     let mut startup = Startup::start(&mut out, credentials, policy, versions, &parameters)?;
     let mut write_error = None;
@@ -91,7 +90,7 @@ async fn start_session(
             }
             StartupProgress::Ready(status) => {
                 if let (Some(password), Some(made)) = (host.password(), startup.take_scram_keys()) {
-                    keys.keep(place, config.user(), password, made);
+                    keys.keep(config.user(), password, made);
                 }
                 let limit = config.connect_timeout();
                 let token = CancelToken::new(endpoint, limit, startup.take_cancel_key());
@@ -127,6 +126,9 @@ async fn start_session(
         }
     }
 }
+
+/// Room for an ordinary StartupMessage, in bytes.
+const STARTUP_ROOM: usize = 256;
 
 /// After how many reads others have their turn, the timer among them.
 const READS_PER_TURN: u32 = 64;

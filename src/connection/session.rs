@@ -1,5 +1,6 @@
 //! [`Session`]: what the server tells of itself, apart from its replies.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,11 +15,32 @@ use crate::wire::backend::{
 };
 use crate::wire::limits::MAX_PARAMETER_STATUS;
 
-/// How many run-time parameters of a server are kept. PostgreSQL 18 reports 16.
+/// How many run-time parameters of a server are kept.
 const MAX_PARAMETERS: usize = 256;
 
 /// How long they may be together, names and values, in bytes: room for four of the longest.
 const MAX_PARAMETER_BYTES: usize = 4 * MAX_PARAMETER_STATUS as usize;
+
+/// Those that PostgreSQL 18 reports (manual, "Asynchronous Operations"): their names need no
+/// memory of each connection.
+const REPORTED: [&str; 16] = [
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "application_name",
+    "client_encoding",
+    "default_transaction_read_only",
+    "in_hot_standby",
+    "integer_datetimes",
+    "is_superuser",
+    "scram_iterations",
+    "search_path",
+    "server_encoding",
+    "server_version",
+    "session_authorization",
+    "standard_conforming_strings",
+    "transaction_read_only",
+];
 
 /// The parameter that says how text is encoded between client and server.
 pub(super) const CLIENT_ENCODING: &str = "client_encoding";
@@ -49,7 +71,9 @@ pub(crate) struct Handlers {
 /// The server's run-time parameters, and the handlers of its asynchronous messages.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
-    parameters: Vec<(Box<str>, Box<str>)>,
+    parameters: Vec<(Cow<'static, str>, Box<str>)>,
+    /// The length of all of them, names and values, in bytes.
+    parameter_bytes: usize,
     /// The server sends text in another encoding than UTF-8 from here on.
     is_foreign: bool,
     pub(crate) handlers: Handlers,
@@ -97,6 +121,7 @@ impl Session {
     pub(crate) fn new(handlers: Handlers) -> Self {
         Self {
             parameters: Vec::new(),
+            parameter_bytes: 0,
             is_foreign: false,
             handlers,
             commands: Commands::default(),
@@ -137,14 +162,21 @@ impl Session {
             self.is_foreign = !["UTF8", "UTF-8", "UNICODE"].contains(&&*value);
         }
         self.has_changed_role |= [IN_HOT_STANDBY, DEFAULT_TRANSACTION_READ_ONLY].contains(&&*name);
+        let known = self.parameters.iter().position(|(known, _)| *known == name);
+        if let Some(index) = known {
+            let (name, value) = self.parameters.remove(index);
+            self.parameter_bytes -= name.len() + value.len();
+        }
         // A server that makes names up, or long values, doesn't get to fill the memory.
-        let others = self.parameters.iter().filter(|(known, _)| **known != *name);
-        let (count, bytes) = others.fold((0, 0), |(count, bytes), (name, value)| {
-            (count + 1, bytes + name.len() + value.len())
-        });
-        self.parameters.retain(|(known, _)| **known != *name);
-        if count < MAX_PARAMETERS && bytes + name.len() + value.len() <= MAX_PARAMETER_BYTES {
-            self.parameters.push((name.into(), value.into()));
+        let bytes = self.parameter_bytes + name.len() + value.len();
+        if self.parameters.len() < MAX_PARAMETERS && bytes <= MAX_PARAMETER_BYTES {
+            if self.parameters.capacity() == 0 {
+                self.parameters.reserve(REPORTED.len());
+            }
+            let usual = REPORTED.into_iter().find(|usual| *usual == name);
+            let name = usual.map_or_else(|| name.into_owned().into(), Cow::Borrowed);
+            self.parameters.push((name, value.into()));
+            self.parameter_bytes = bytes;
         }
     }
 

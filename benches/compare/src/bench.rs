@@ -15,7 +15,7 @@ use self::server::Place;
 use crate::Result;
 use crate::delay::Delay;
 use crate::driver::{Target, external};
-use crate::live::{Order, Outcome, POOL_SIZE};
+use crate::live::{Crowd, Order, Outcome, POOL_SIZE};
 use crate::scaling::{self, Range};
 use crate::work::{self, Work};
 
@@ -48,15 +48,15 @@ enum Transport {
     Tls,
 }
 
-/// A line of the table: a workload, and how many tasks share a pool.
-type Line = (Work, usize);
+/// A line of the table: a workload, and who does it.
+type Line = (Work, Crowd);
 
 /// All rounds of one driver at one line under one setting.
 #[derive(Debug, Serialize)]
 struct Measured {
     setting: Setting,
     work: &'static str,
-    tasks: usize,
+    crowd: Crowd,
     driver: &'static str,
     rounds: Vec<Outcome>,
 }
@@ -69,6 +69,10 @@ pub const DRIVERS: &[&str] = &[
     "tokio-postgres",
     #[cfg(feature = "sqlx")]
     "sqlx",
+    #[cfg(feature = "xitca")]
+    "xitca-postgres",
+    #[cfg(feature = "wtx")]
+    "wtx",
     #[cfg(feature = "diesel-async")]
     "diesel-async",
     #[cfg(feature = "libpq")]
@@ -97,10 +101,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let plan = Plan::parse(arguments)?;
     let begun = Instant::now();
     let place = Place::find()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let (version, settings) = runtime.block_on(place.set_up(plan.stream_rows))?;
+    let (version, settings) = place.set_up(plan.stream_rows)?;
     let mut all = Vec::new();
     let mut left_out = Vec::new();
     for &setting in &plan.settings {
@@ -115,7 +116,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
             ));
             continue;
         }
-        all.extend(plan.measure(setting, &url, root.as_deref(), begun)?);
+        all.extend(plan.measure(setting, &place, (&url, root.as_deref()), begun)?);
     }
     let circumstances = Circumstances {
         server: version,
@@ -219,12 +220,13 @@ impl Plan {
 
     fn lines(&self) -> Vec<Line> {
         // What asks the server nothing is counted in instructions alone.
-        let works = Work::ALL.into_iter();
-        let alone = works
+        let alone = Work::ALL
+            .into_iter()
             .filter(|work| *work != Work::Checkout)
-            .map(|work| (work, 0));
-        let crowds = CROWDS.map(|tasks| (Work::Lookup, tasks));
+            .map(|work| (work, Crowd::Alone));
+        let crowds = CROWDS.map(|tasks| (Work::Lookup, Crowd::Pool(tasks)));
         alone
+            .chain([(Work::Lookup, Crowd::Exclusive)])
             .chain(crowds)
             .filter(|&line| name(line).contains(&self.only))
             .collect()
@@ -235,8 +237,8 @@ impl Plan {
     fn measure(
         &self,
         setting: Setting,
-        url: &str,
-        root: Option<&str>,
+        place: &Place,
+        (url, root): (&str, Option<&str>),
         begun: Instant,
     ) -> Result<Vec<Measured>> {
         let mut measured = Vec::new();
@@ -253,14 +255,14 @@ impl Plan {
             let mut order = Order {
                 driver: String::new(),
                 work: line.0.name().to_owned(),
-                tasks: line.1,
+                crowd: line.1,
                 multi_thread: setting.multi_thread,
                 seconds: self.seconds,
                 stream_rows: self.stream_rows,
                 url: url.to_owned(),
                 root: root.map(str::to_owned),
             };
-            let delay = match report::is_far(line) {
+            let delay = match line.0.is_far() {
                 true => Some(Delay::start(
                     &order.target()?,
                     Duration::from_millis(work::ROUND_TRIP_MS),
@@ -277,6 +279,9 @@ impl Plan {
                         continue;
                     }
                     order.driver = (*driver).to_owned();
+                    if line.0.writes() {
+                        place.empty_sinks()?;
+                    }
                     if let Some(outcome) = dispatch(&order, setting.one_core)? {
                         rounds.entry(index).or_default().push(outcome);
                     }
@@ -285,7 +290,7 @@ impl Plan {
             measured.extend(rounds.into_iter().map(|(index, rounds)| Measured {
                 setting,
                 work: line.0.name(),
-                tasks: line.1,
+                crowd: line.1,
                 driver: self.drivers[index],
                 rounds,
             }));
@@ -317,10 +322,11 @@ impl Setting {
     }
 }
 
-fn name((work, tasks): Line) -> String {
-    match tasks {
-        0 => work.name().to_owned(),
-        tasks => format!("{work}, {tasks} tasks on {POOL_SIZE}"),
+fn name((work, crowd): Line) -> String {
+    match crowd {
+        Crowd::Alone => work.name().to_owned(),
+        Crowd::Exclusive => format!("{work}, {POOL_SIZE} tasks, {POOL_SIZE} connections, no pool"),
+        Crowd::Pool(tasks) => format!("{work}, {tasks} tasks, a pool of {POOL_SIZE}"),
     }
 }
 

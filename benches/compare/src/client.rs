@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::Result;
+use crate::cost::COPIED;
 use crate::driver::kornak::Kornak;
 use crate::driver::raw::Raw;
 use crate::driver::raw_decode::RawDecode;
@@ -91,7 +92,7 @@ impl Client {
     }
 
     async fn drive<D: Driver>(&self, mut at: impl FnMut(Moment)) -> Result<()> {
-        let input = Input::new(self.stream_rows);
+        let input = Input::new(self.stream_rows, COPIED);
         let mut driver = D::connect(&self.target).await?;
         if !repeat::check(&mut driver, &self.target, self.work, &input).await? {
             std::process::exit(UNSUPPORTED);

@@ -14,6 +14,9 @@ pub const DRIVERS: [&str; 4] = ["kornak", "raw", "raw-decode", "tokio-postgres"]
 /// The rows of one W10 run.
 pub const STREAM_ROWS: i64 = 10_000;
 
+/// The rows of one W9 run.
+pub const COPIED: u64 = 1_000;
+
 /// What one driver's run of one workload costs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -45,7 +48,7 @@ pub fn rows() -> Vec<Row> {
     Work::ALL
         .into_iter()
         // The replay is never far.
-        .filter(|work| *work != Work::Far)
+        .filter(|work| !work.is_far())
         .map(|work| Row {
             work,
             lengths: match work {

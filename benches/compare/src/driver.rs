@@ -2,6 +2,8 @@
 
 #[cfg(feature = "asyncpg")]
 pub mod asyncpg;
+#[cfg(any(feature = "sqlx", feature = "xitca"))]
+pub mod copy_text;
 #[cfg(feature = "diesel-async")]
 pub mod diesel;
 pub mod external;
@@ -13,13 +15,17 @@ pub mod raw_decode;
 #[cfg(feature = "sqlx")]
 pub mod sqlx;
 pub mod tokio_postgres;
+#[cfg(feature = "wtx")]
+pub mod wtx;
+#[cfg(feature = "xitca")]
+pub mod xitca;
 
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 
 use crate::Result;
-use crate::work::{Seen, Wide, World};
+use crate::work::{Event, Seen, Wide, World};
 
 /// Where the server is, and as whom to log in.
 #[derive(Clone, Debug)]
@@ -221,8 +227,13 @@ pub trait Driver: Sized + Send {
     }
 
     /// W9: returns how many rows were copied.
-    fn copy_in(&mut self, rows: &[(i64, String, f64)]) -> impl Future<Output = Result<u64>> + Send {
-        let _ = rows;
+    fn copy_in(&mut self, events: &[Event]) -> impl Future<Output = Result<u64>> + Send {
+        let _ = events;
+        async { Err(Unsupported.into()) }
+    }
+
+    /// W9: each row as owned values.
+    fn copy_out(&mut self) -> impl Future<Output = Result<Seen>> + Send {
         async { Err(Unsupported.into()) }
     }
 

@@ -10,9 +10,17 @@ use crate::driver::kornak::{Kornak, KornakPool};
 use crate::driver::raw::{Raw, RawPool};
 use crate::driver::raw_decode::RawDecode;
 use crate::driver::tokio_postgres::{Deadpool, TokioPostgres};
+#[cfg(feature = "diesel-async")]
+use crate::driver::diesel;
+#[cfg(feature = "sqlx")]
+use crate::driver::sqlx;
+#[cfg(feature = "wtx")]
+use crate::driver::wtx;
+#[cfg(feature = "xitca")]
+use crate::driver::xitca;
 use crate::driver::{Driver, Place, PoolDriver, Target};
 use crate::repeat::{self, Input};
-use crate::work::{self, Work};
+use crate::work::{self, Work, World};
 
 /// What to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,8 +29,8 @@ pub struct Order {
     pub driver: String,
     /// The workload.
     pub work: String,
-    /// How many tasks share a pool; 0 for one connection without one.
-    pub tasks: usize,
+    /// Who does it.
+    pub crowd: Crowd,
     /// Whether the runtime has several threads.
     pub multi_thread: bool,
     /// How long it is done.
@@ -33,6 +41,18 @@ pub struct Order {
     pub url: String,
     /// The certificate to trust; without it there is no TLS.
     pub root: Option<String>,
+}
+
+/// Who does a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Crowd {
+    /// One task, on one connection.
+    Alone,
+    /// As many tasks as a pool has connections, each on a connection of its own, without a
+    /// pool.
+    Exclusive,
+    /// So many tasks, on the connections of one pool.
+    Pool(usize),
 }
 
 /// What came of it.
@@ -68,23 +88,20 @@ impl Order {
             tokio::runtime::Builder::new_current_thread()
         };
         builder.enable_all().build()?.block_on(async {
-            match (self.driver.as_str(), self.tasks) {
-                ("raw", 0) => self.alone::<Raw>().await,
-                ("raw-decode", 0) => self.alone::<RawDecode>().await,
-                ("kornak", 0) => self.alone::<Kornak>().await,
-                ("tokio-postgres", 0) => self.alone::<TokioPostgres>().await,
+            match self.driver.as_str() {
+                "raw" => self.done_by::<Raw, RawPool>().await,
+                "raw-decode" => self.done_by::<RawDecode, RawPool>().await,
+                "kornak" => self.done_by::<Kornak, KornakPool>().await,
+                "tokio-postgres" => self.done_by::<TokioPostgres, Deadpool>().await,
                 #[cfg(feature = "sqlx")]
-                ("sqlx", 0) => self.alone::<crate::driver::sqlx::Sqlx>().await,
+                "sqlx" => self.done_by::<sqlx::Sqlx, sqlx::SqlxPool>().await,
+                #[cfg(feature = "xitca")]
+                "xitca-postgres" => self.done_by::<xitca::Xitca, xitca::XitcaPool>().await,
+                #[cfg(feature = "wtx")]
+                "wtx" => self.done_by::<wtx::Wtx, wtx::WtxPool>().await,
                 #[cfg(feature = "diesel-async")]
-                ("diesel-async", 0) => self.alone::<crate::driver::diesel::Diesel>().await,
-                #[cfg(feature = "diesel-async")]
-                ("diesel-async", _) => self.pooled::<crate::driver::diesel::DieselPool>().await,
-                ("raw", _) => self.pooled::<RawPool>().await,
-                ("kornak", _) => self.pooled::<KornakPool>().await,
-                ("tokio-postgres", _) => self.pooled::<Deadpool>().await,
-                #[cfg(feature = "sqlx")]
-                ("sqlx", _) => self.pooled::<crate::driver::sqlx::SqlxPool>().await,
-                _ => Ok(None),
+                "diesel-async" => self.done_by::<diesel::Diesel, diesel::DieselPool>().await,
+                other => Err(format!("no driver {other:?}").into()),
             }
         })
     }
@@ -98,21 +115,32 @@ impl Order {
         Target::parse_tls(&self.url, self.root.as_deref())
     }
 
+    async fn done_by<D: Driver + 'static, P: PoolDriver>(&self) -> Result<Option<Outcome>> {
+        match self.crowd {
+            Crowd::Alone => self.alone::<D>().await,
+            Crowd::Exclusive => self.exclusive::<D>().await,
+            // raw-decode has no pool of its own.
+            Crowd::Pool(_) if P::NAME != D::NAME => Ok(None),
+            Crowd::Pool(tasks) => self.pooled::<P>(tasks).await,
+        }
+    }
+
     async fn alone<D: Driver>(&self) -> Result<Option<Outcome>> {
         let work = Work::named(&self.work).ok_or("no such workload")?;
         let target = self.target()?;
         if !D::TLS && matches!(target.place, Place::Tls(..)) {
             return Ok(None);
         }
-        let input = Input::new(self.stream_rows);
+        let input = Input::new(self.stream_rows, work::COPIED);
         let mut times = Vec::with_capacity(1 << 16);
         let mut driver = D::connect(&target).await?;
         let idle_kib = peak_memory()?;
+        // The check warms up, too.
+        let warm = Instant::now();
         if !repeat::check(&mut driver, &target, work, &input).await? {
             return Ok(None);
         }
         let mut turn = 0;
-        let warm = Instant::now();
         while warm.elapsed().as_secs_f64() < self.seconds / 5.0 {
             turn += 1;
             repeat::once(&mut driver, &target, work, turn, &input).await?;
@@ -129,47 +157,103 @@ impl Order {
         Ok(Some(outcome))
     }
 
-    async fn pooled<P: PoolDriver>(&self) -> Result<Option<Outcome>> {
+    /// W2 on connections that no two tasks share.
+    async fn exclusive<D: Driver + 'static>(&self) -> Result<Option<Outcome>> {
+        let target = self.target()?;
+        if !D::TLS && matches!(target.place, Place::Tls(..)) {
+            return Ok(None);
+        }
+        let mut drivers = Vec::new();
+        for _ in 0..POOL_SIZE {
+            drivers.push(D::connect(&target).await?);
+        }
+        let idle_kib = peak_memory()?;
+        let (drivers, _) = apart(drivers, self.seconds / 5.0).await?;
+        let (begun, cpu) = (Instant::now(), cpu_time()?);
+        let (_, times) = apart(drivers, self.seconds).await?;
+        Outcome::new(times, begun.elapsed(), cpu_time()? - cpu, idle_kib).map(Some)
+    }
+
+    async fn pooled<P: PoolDriver>(&self, tasks: usize) -> Result<Option<Outcome>> {
         let target = self.target()?;
         if !P::TLS && matches!(target.place, Place::Tls(..)) {
             return Ok(None);
         }
         let pool = P::open(&target, POOL_SIZE).await?;
         let idle_kib = peak_memory()?;
-        self.crowd(&pool, self.seconds / 5.0).await?;
+        crowd(&pool, tasks, self.seconds / 5.0).await?;
         let (begun, cpu) = (Instant::now(), cpu_time()?);
-        let times = self.crowd(&pool, self.seconds).await?;
+        let times = crowd(&pool, tasks, self.seconds).await?;
         Outcome::new(times, begun.elapsed(), cpu_time()? - cpu, idle_kib).map(Some)
     }
+}
 
-    /// All tasks look up for so many seconds.
-    async fn crowd<P: PoolDriver>(&self, pool: &P, seconds: f64) -> Result<Vec<Duration>> {
-        let begun = Instant::now();
-        let tasks: Vec<_> = (0..self.tasks as u64)
-            .map(|task| {
-                let pool = pool.clone();
-                tokio::spawn(async move {
-                    let mut times = Vec::with_capacity(1 << 12);
-                    let mut turn = task * 1000;
-                    while begun.elapsed().as_secs_f64() < seconds {
-                        turn += 1;
-                        let id = (turn * 97 % work::WORLD_ROWS as u64) as i32 + 1;
-                        let one = Instant::now();
-                        let world = pool.lookup(id).await?;
-                        times.push(one.elapsed());
-                        if world.id != id {
-                            return Err("another task's row".into());
-                        }
-                    }
-                    Result::<_>::Ok(times)
-                })
+/// So many tasks look up on one pool for so many seconds.
+async fn crowd<P: PoolDriver>(pool: &P, tasks: usize, seconds: f64) -> Result<Vec<Duration>> {
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..tasks as u64)
+        .map(|task| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                let mut times = Vec::with_capacity(1 << 12);
+                let mut turn = task * 1000;
+                while begun.elapsed().as_secs_f64() < seconds {
+                    turn += 1;
+                    let id = repeat::nth_id(turn);
+                    let one = Instant::now();
+                    let world = pool.lookup(id).await?;
+                    times.push(one.elapsed());
+                    is_of(&world, id)?;
+                }
+                Result::<_>::Ok(times)
             })
-            .collect();
-        let mut times = Vec::new();
-        for task in tasks {
-            times.extend(task.await??);
-        }
-        Ok(times)
+        })
+        .collect();
+    let mut times = Vec::new();
+    for task in tasks {
+        times.extend(task.await??);
+    }
+    Ok(times)
+}
+
+/// Each connection's own task looks up for so many seconds, and gives the connection back.
+async fn apart<D: Driver + 'static>(
+    drivers: Vec<D>,
+    seconds: f64,
+) -> Result<(Vec<D>, Vec<Duration>)> {
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..)
+        .zip(drivers)
+        .map(|(task, mut driver)| {
+            tokio::spawn(async move {
+                let mut times = Vec::with_capacity(1 << 12);
+                let mut turn = task * 1000;
+                while begun.elapsed().as_secs_f64() < seconds {
+                    turn += 1;
+                    let id = repeat::nth_id(turn);
+                    let one = Instant::now();
+                    let world = driver.lookup(id).await?;
+                    times.push(one.elapsed());
+                    is_of(&world, id)?;
+                }
+                Result::<_>::Ok((driver, times))
+            })
+        })
+        .collect();
+    let (mut drivers, mut times) = (Vec::new(), Vec::new());
+    for task in tasks {
+        let (driver, its_times) = task.await??;
+        drivers.push(driver);
+        times.extend(its_times);
+    }
+    Ok((drivers, times))
+}
+
+fn is_of(world: &World, id: i32) -> Result<()> {
+    if world.id == id {
+        Ok(())
+    } else {
+        Err("another task's row".into())
     }
 }
 

@@ -4,27 +4,28 @@ use std::hint::black_box;
 
 use crate::Result;
 use crate::driver::{Driver, Target, is_unsupported};
-use crate::work::{self, Seen, Work};
+use crate::work::{self, Event, Seen, Work};
 
 /// What a workload's runs share, made beforehand.
 #[derive(Debug)]
 pub struct Input {
     /// The keys of a pipeline.
     ids: Vec<i32>,
-    /// What is inserted and copied.
+    /// What is inserted.
     triples: Vec<(i64, String, f64)>,
+    /// What is copied in.
+    events: Vec<Event>,
     /// The rows of W10.
     stream_rows: i64,
 }
 
 impl Input {
-    /// The input for streams of so many rows.
-    pub fn new(stream_rows: i64) -> Self {
+    /// The input for streams and copies of so many rows.
+    pub fn new(stream_rows: i64, copied: u64) -> Self {
         Self {
-            ids: (0..work::PIPELINED as i32)
-                .map(|n| n * 97 % work::WORLD_ROWS + 1)
-                .collect(),
+            ids: (0..work::PIPELINED).map(nth_id).collect(),
             triples: (1..=work::INSERTS as i64).map(work::triple).collect(),
+            events: (1..=copied as i32).map(work::event).collect(),
             stream_rows,
         }
     }
@@ -32,10 +33,16 @@ impl Input {
     /// How many units a run of `work` has.
     pub fn units(&self, work: Work) -> u64 {
         match work {
+            Work::CopyIn | Work::CopyOut => self.events.len() as u64,
             Work::Visit | Work::Stream => self.stream_rows.unsigned_abs(),
             _ => work.unit().0,
         }
     }
+}
+
+/// The key that W2 asks for in this turn.
+pub fn nth_id(turn: u64) -> i32 {
+    (turn * 97 % work::WORLD_ROWS as u64) as i32 + 1
 }
 
 /// Does `work` once; `turn` varies what is asked for.
@@ -51,8 +58,7 @@ pub async fn once<D: Driver>(
             black_box(driver.select_one().await?);
         }
         Work::Lookup => {
-            let id = (turn * 97 % work::WORLD_ROWS as u64) as i32 + 1;
-            black_box(driver.lookup(id).await?);
+            black_box(driver.lookup(nth_id(turn)).await?);
         }
         Work::Wide => {
             black_box(driver.wide().await?);
@@ -79,7 +85,10 @@ pub async fn once<D: Driver>(
             black_box(driver.inserts(&input.triples).await?);
         }
         Work::CopyIn => {
-            black_box(driver.copy_in(&input.triples).await?);
+            black_box(driver.copy_in(&input.events).await?);
+        }
+        Work::CopyOut => {
+            black_box(driver.copy_out().await?);
         }
         Work::Visit => {
             black_box(driver.visit(input.stream_rows).await?);
@@ -93,6 +102,11 @@ pub async fn once<D: Driver>(
         Work::Checkout => driver.checkout(target).await?,
         Work::Far => {
             black_box(driver.far(&input.ids[..work::FAR as usize]).await?);
+        }
+        Work::FarOneByOne => {
+            for &id in &input.ids[..work::FAR as usize] {
+                black_box(driver.lookup(id).await?);
+            }
         }
     }
     Ok(())
@@ -155,7 +169,14 @@ async fn checked<D: Driver>(
         Work::PipelineEach => driver.pipeline_each(&input.ids).await? == numbers.sum::<i64>(),
         Work::PipelineOne => driver.pipeline_one(&input.ids).await? == numbers.sum::<i64>(),
         Work::Inserts => driver.inserts(&input.triples).await? == work::INSERTS,
-        Work::CopyIn => driver.copy_in(&input.triples).await? == work::COPIED,
+        Work::CopyIn => driver.copy_in(&input.events).await? == input.events.len() as u64,
+        Work::CopyOut => {
+            let mut seen = Seen::default();
+            for event in &input.events {
+                seen.event(event.id, &event.name, event.moment_us);
+            }
+            driver.copy_out().await? == seen
+        }
         Work::Visit => driver.visit(input.stream_rows).await? == seen(input.stream_rows),
         Work::Stream => driver.stream(input.stream_rows).await? == seen(input.stream_rows),
         Work::Connect => driver.connect_and_ask(target).await? == 1,
@@ -166,6 +187,13 @@ async fn checked<D: Driver>(
         Work::Far => {
             let far = work::FAR as usize;
             driver.far(&input.ids[..far]).await? == numbers.take(far).sum::<i64>()
+        }
+        Work::FarOneByOne => {
+            let mut is_right = true;
+            for &id in &input.ids[..work::FAR as usize] {
+                is_right &= driver.lookup(id).await? == work::world(id);
+            }
+            is_right
         }
     })
 }

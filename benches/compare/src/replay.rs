@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::Result;
+use crate::cost::COPIED;
 use crate::work;
 
 /// Answers clients on the Unix socket of `folder` and `port`, until the process is ended.
@@ -57,6 +58,8 @@ pub enum Produced {
     Insert,
     /// CopyInResponse.
     CopyIn,
+    /// CopyOutResponse, the rows of W9, CopyDone and CommandComplete.
+    CopyOut(Vec<u8>),
 }
 
 const BOOL: u32 = 16;
@@ -69,7 +72,11 @@ const INT4: u32 = 23;
 const TEXT: u32 = 25;
 const OID: u32 = 26;
 const FLOAT8: u32 = 701;
+const TIMESTAMPTZ: u32 = 1184;
 const INT4_ARRAY: u32 = 1007;
+
+/// The columns of W9.
+const EVENT_COLUMNS: [(&str, u32); 3] = [("id", INT4), ("name", TEXT), ("moment", TIMESTAMPTZ)];
 
 /// The replies to all statements of the workloads, by their text.
 pub fn replies() -> HashMap<&'static str, Reply> {
@@ -147,11 +154,19 @@ pub fn replies() -> HashMap<&'static str, Reply> {
             work::COPY_TYPES,
             Reply::new(
                 &[],
-                &[("id", INT8), ("name", TEXT), ("value", FLOAT8)],
+                &EVENT_COLUMNS,
                 Produced::Fixed(rows([])),
             ),
         ),
         (work::COPY_IN, Reply::new(&[], &[], Produced::CopyIn)),
+        (
+            work::EVENTS,
+            Reply::new(&[], &EVENT_COLUMNS, Produced::Fixed(rows([]))),
+        ),
+        (
+            work::COPY_OUT,
+            Reply::new(&[], &[], Produced::CopyOut(copied_out())),
+        ),
         (
             work::STREAM,
             Reply::new(
@@ -204,7 +219,7 @@ fn size_of(oid: u32) -> i16 {
         INT2 => 2,
         INT4 | OID => 4,
         NAME => 64,
-        INT8 | FLOAT8 => 8,
+        INT8 | FLOAT8 | TIMESTAMPTZ => 8,
         _ => -1,
     }
 }
@@ -237,6 +252,40 @@ fn triple(id: i64) -> Row {
         Some(value.to_be_bytes().to_vec()),
     ]
 }
+
+/// What follows Execute of a COPY out (the server's `copyto.c`): one CopyData for each row, the
+/// header in the first one, the end in one of its own.
+fn copied_out() -> Vec<u8> {
+    let mut out = Vec::new();
+    message(&mut out, b'H', |out| {
+        out.extend_from_slice(&[1, 0, 3, 0, 1, 0, 1, 0, 1]);
+    });
+    for id in 1..=COPIED as i32 {
+        let event = work::event(id);
+        message(&mut out, b'd', |out| {
+            if id == 1 {
+                out.extend_from_slice(COPY_SIGNATURE);
+                out.extend_from_slice(&[0; 8]);
+            }
+            out.extend_from_slice(&[0, 3]);
+            for value in [
+                &event.id.to_be_bytes()[..],
+                event.name.as_bytes(),
+                &event.moment_us.to_be_bytes(),
+            ] {
+                out.extend_from_slice(&(value.len() as u32).to_be_bytes());
+                out.extend_from_slice(value);
+            }
+        });
+    }
+    message(&mut out, b'd', |out| out.extend_from_slice(&[0xff, 0xff]));
+    message(&mut out, b'c', |_| {});
+    complete(&mut out, &format!("COPY {COPIED}"));
+    out
+}
+
+/// What a COPY in binary begins with.
+const COPY_SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// `array_send` (the server's `arrayfuncs.c`): one dimension, no NULL.
 fn array(id: i32) -> Vec<u8> {
@@ -462,6 +511,11 @@ impl Session {
                     self.simple = true;
                     return self.execute();
                 }
+                if text == work::COPY_OUT {
+                    self.bound = Some(work::COPY_OUT);
+                    self.execute()?;
+                    return self.ready();
+                }
                 self.in_transaction = text.to_lowercase().contains("begin")
                     || text.to_lowercase().contains("start transaction");
                 complete(
@@ -518,6 +572,7 @@ impl Session {
                     .or_insert_with(|| rows((1..=count).map(triple)));
                 self.output.extend_from_slice(made);
             }
+            Produced::CopyOut(bytes) => self.output.extend_from_slice(bytes),
             Produced::Insert => complete(&mut self.output, "INSERT 0 1"),
             Produced::CopyIn => {
                 self.copying = true;
@@ -547,8 +602,11 @@ impl Session {
 /// a comment at the end makes another one with the same reply.
 fn plain(sql: &[u8]) -> String {
     let text = String::from_utf8_lossy(sql).replace('"', "");
-    if text.starts_with("copy kornak_bench.sink") {
+    if text.starts_with("copy kornak_bench.event_sink") {
         return work::COPY_IN.to_owned();
+    }
+    if text.starts_with("copy (select") {
+        return work::COPY_OUT.to_owned();
     }
     text.split(" /*").next().unwrap_or_default().to_owned()
 }
@@ -573,9 +631,8 @@ fn first_parameter(body: &[u8], parameter: &mut Vec<u8>) {
 
 /// How many rows of three columns the bytes of a binary COPY hold, if they are whole ones.
 fn copied_rows(mut body: &[u8]) -> u64 {
-    const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
-    if body.starts_with(SIGNATURE) {
-        body = &body[SIGNATURE.len() + 8..];
+    if body.starts_with(COPY_SIGNATURE) {
+        body = &body[COPY_SIGNATURE.len() + 8..];
     }
     let mut rows = 0;
     while let [0, 3, rest @ ..] = body {

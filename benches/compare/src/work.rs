@@ -26,8 +26,10 @@ pub enum Work {
     PipelineOne,
     /// W8: 1,000 inserts in the best way that the API has.
     Inserts,
-    /// W9: COPY in of 1,000 rows of three columns, in binary.
+    /// W9: COPY in of rows of (int4, text, timestamptz), in binary where the API has that.
     CopyIn,
+    /// W9: COPY out of the same, kept as owned values.
+    CopyOut,
     /// W10: rows of (int8, text, float8) that are visited and forgotten, in the driver's
     /// leanest way.
     Visit,
@@ -35,15 +37,17 @@ pub enum Work {
     Stream,
     /// W11: connect, one query, close; on a live server with SCRAM.
     Connect,
-    /// W12: 20 lookups over a round trip of 5 ms.
+    /// W12: 20 lookups over a round trip of 5 ms, in as few round trips as the API can.
     Far,
+    /// W12: the same, one after the other.
+    FarOneByOne,
     /// W13: a connection borrowed from a pool in which it lies idle, and given back unused.
     Checkout,
 }
 
 impl Work {
     /// Every workload.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::SelectOne,
         Self::Lookup,
         Self::Wide,
@@ -55,10 +59,12 @@ impl Work {
         Self::PipelineOne,
         Self::Inserts,
         Self::CopyIn,
+        Self::CopyOut,
         Self::Visit,
         Self::Stream,
         Self::Connect,
         Self::Far,
+        Self::FarOneByOne,
         Self::Checkout,
     ];
 
@@ -76,10 +82,12 @@ impl Work {
             Self::PipelineOne => "w7-pipeline-one",
             Self::Inserts => "w8-inserts",
             Self::CopyIn => "w9-copy-in",
+            Self::CopyOut => "w9-copy-out",
             Self::Visit => "w10-visit",
             Self::Stream => "w10-stream",
             Self::Connect => "w11-connect",
             Self::Far => "w12-far",
+            Self::FarOneByOne => "w12-far-one-by-one",
             Self::Checkout => "w13-checkout",
         }
     }
@@ -89,7 +97,18 @@ impl Work {
         Self::ALL.into_iter().find(|work| work.name() == name)
     }
 
-    /// What a figure of this workload is divided by, and what that is called.
+    /// Whether it is done from a long way off.
+    pub fn is_far(self) -> bool {
+        matches!(self, Self::Far | Self::FarOneByOne)
+    }
+
+    /// Whether it leaves rows behind.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Inserts | Self::CopyIn)
+    }
+
+    /// What a figure of this workload is divided by, the rows of W9 and W10 aside, and what
+    /// that is called.
     pub fn unit(self) -> (u64, &'static str) {
         match self {
             Self::SelectOne | Self::Lookup | Self::Connect => (1, "query"),
@@ -99,10 +118,9 @@ impl Work {
             Self::Arrays => (ARRAYS * ARRAY_LENGTH, "element"),
             Self::PipelineEach | Self::PipelineOne => (PIPELINED, "query"),
             Self::Inserts => (INSERTS, "insert"),
-            Self::CopyIn => (COPIED, "row"),
-            Self::Far => (FAR, "query"),
+            Self::Far | Self::FarOneByOne => (FAR, "query"),
+            Self::CopyIn | Self::CopyOut | Self::Visit | Self::Stream => (1, "row"),
             Self::Checkout => (1, "loan"),
-            Self::Visit | Self::Stream => (1, "row"),
         }
     }
 }
@@ -135,8 +153,8 @@ pub const FAR: u64 = 20;
 pub const ROUND_TRIP_MS: u64 = 5;
 /// The inserts of W8.
 pub const INSERTS: u64 = 1_000;
-/// The rows of W9.
-pub const COPIED: u64 = 1_000;
+/// The rows of W9 on a live server.
+pub const COPIED: u64 = 100_000;
 
 /// W1.
 pub const SELECT_ONE: &str = "select 1";
@@ -155,9 +173,16 @@ pub const ARRAYS_SQL: &str = "select body from kornak_bench.arrays order by id";
 pub const INSERT: &str = "insert into kornak_bench.sink (id, name, value) values ($1, $2, $3)";
 /// W9.
 pub const COPY_IN: &str =
-    "copy kornak_bench.sink (id, name, value) from stdin with (format binary)";
+    "copy kornak_bench.event_sink (id, name, moment) from stdin with (format binary)";
 /// W9: what a driver may ask to learn the columns' types.
-pub const COPY_TYPES: &str = "select id, name, value from kornak_bench.sink limit 0";
+pub const COPY_TYPES: &str = "select id, name, moment from kornak_bench.event_sink limit 0";
+/// W9: the rows that are copied out.
+pub const EVENTS: &str = "select id, name, moment from kornak_bench.event";
+/// W9.
+pub const COPY_OUT: &str =
+    "copy (select id, name, moment from kornak_bench.event) to stdout (format binary)";
+/// Empties what W8 and W9 fill.
+pub const EMPTY_SINKS: &str = "truncate kornak_bench.sink, kornak_bench.event_sink";
 /// W10.
 pub const STREAM: &str = "select id, name, value from kornak_bench.stream where id <= $1";
 
@@ -188,7 +213,18 @@ pub struct Wide {
     pub typarray: u32,
 }
 
-/// What a run through the rows of W10 has seen: the proof that each value was read.
+/// A row of W9.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The key.
+    pub id: i32,
+    /// A text.
+    pub name: String,
+    /// A `timestamptz`, in microseconds since 2000-01-01 UTC, as PostgreSQL counts.
+    pub moment_us: i64,
+}
+
+/// What a run through the rows of W9 or W10 has seen: the proof that each value was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seen {
     /// How many rows.
@@ -199,6 +235,8 @@ pub struct Seen {
     pub name_bytes: u64,
     /// The sum of the values.
     pub values: f64,
+    /// The sum of the moments, in microseconds, modulo 2⁶⁴.
+    pub moments_us: i64,
 }
 
 impl Seen {
@@ -209,6 +247,15 @@ impl Seen {
         self.ids += id;
         self.name_bytes += name.len() as u64;
         self.values += value;
+    }
+
+    /// Takes note of a row of W9.
+    #[inline]
+    pub fn event(&mut self, id: i32, name: &str, moment_us: i64) {
+        self.rows += 1;
+        self.ids += i64::from(id);
+        self.name_bytes += name.len() as u64;
+        self.moments_us = self.moments_us.wrapping_add(moment_us);
     }
 }
 
@@ -248,12 +295,28 @@ pub fn array(id: i32) -> Vec<i32> {
     (0..ARRAY_LENGTH as i32).map(|n| id * 1000 + n).collect()
 }
 
-/// The row of W8, W9 and W10 with this key.
+/// The row of W9 with this key.
+pub fn event(id: i32) -> Event {
+    Event {
+        id,
+        name: format!("name {id}"),
+        moment_us: FIRST_MOMENT_US + i64::from(id) * BETWEEN_MOMENTS_US,
+    }
+}
+
+/// Before the first moment of W9: in March 2024.
+const FIRST_MOMENT_US: i64 = 762_525_296_000_000;
+/// Between two moments of W9.
+const BETWEEN_MOMENTS_US: i64 = 1_000_001;
+/// From the epoch of Unix to that of PostgreSQL, in microseconds.
+pub const EPOCH_US: i64 = 946_684_800_000_000;
+
+/// The row of W8 and W10 with this key.
 pub fn triple(id: i64) -> (i64, String, f64) {
     (id, format!("name {id}"), id as f64 / 4.0)
 }
 
-/// The statements that make the tables on a live server, `rows` for W10.
+/// The statements that make the tables on a live server, with so many rows for W10.
 pub fn setup(rows: i64) -> String {
     format!(
         "drop schema if exists kornak_bench cascade;
@@ -276,6 +339,11 @@ create table arrays (id int4 primary key, body int4[]);
 insert into arrays select i, array(select i * 1000 + n from generate_series(0, {ARRAY_LENGTH} - 1) n)
     from generate_series(1, {ARRAYS}) i;
 create unlogged table sink (id int8, name text, value float8);
+create unlogged table event_sink (id int4, name text, moment timestamptz);
+create unlogged table event (id int4, name text, moment timestamptz);
+insert into event select i, 'name ' || i, timestamptz '2000-01-01 00:00:00+00'
+    + interval '1 microsecond' * ({FIRST_MOMENT_US} + i::int8 * {BETWEEN_MOMENTS_US})
+    from generate_series(1, {COPIED}) i;
 create unlogged table stream (id int8 primary key, name text, value float8);
 insert into stream select i, 'name ' || i, i::float8 / 4 from generate_series(1, {rows}) i;
 analyze;"

@@ -24,7 +24,13 @@ async fn keys_are_kept_for_the_password_that_made_them() {
     let connector = Connector::new(&scram_config());
     let host = scram_config().resolve().unwrap().hosts()[0].to_string();
     let user = Role::Scram.name();
-    let found = |password: &str| connector.keys.find(&host, user, &password.into()).is_some();
+    let found = |password: &str| {
+        connector
+            .keys
+            .of(&host)
+            .find(user, &password.into())
+            .is_some()
+    };
     assert!(!found(PASSWORD));
     for _ in 0..2 {
         connector.connect(None).await.unwrap();
@@ -36,6 +42,30 @@ async fn keys_are_kept_for_the_password_that_made_them() {
     assert_eq!(error.sqlstate(), Some(SqlState::INVALID_PASSWORD));
     assert!(found(PASSWORD));
     assert!(!format!("{connector:?}").contains(PASSWORD));
+}
+
+#[test]
+fn a_configuration_is_resolved_once_for_each_user_and_password() {
+    let connector = Connector::new(&scram_config());
+    let resolve = |user: Option<&str>, password: Option<&str>| {
+        let resolved = connector.resolve(user.map(Into::into), password.map(Into::into));
+        resolved.unwrap()
+    };
+    let own = resolve(None, None);
+    assert!(Arc::ptr_eq(&own, &resolve(None, None)));
+    for (user, password) in [
+        (None, Some("first")),
+        (None, Some("second")),
+        (Some("u"), None),
+    ] {
+        let other = resolve(user, password);
+        assert!(Arc::ptr_eq(&other, &resolve(user, password)));
+        assert_eq!(other.user(), user.unwrap_or(own.user()));
+        let expected = password.unwrap_or(PASSWORD);
+        let found = other.hosts()[0].password().unwrap();
+        assert_eq!(found.expose(), expected.as_bytes());
+    }
+    assert_eq!(resolve(None, None), own);
 }
 
 #[cfg(feature = "tls")]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Line, Measured, Plan, Setting, name};
-use crate::live::Outcome;
-use crate::work::{ROUND_TRIP_MS, Work};
+use crate::live::{Crowd, Outcome};
+use crate::work::{COPIED, ROUND_TRIP_MS, Work};
 
 /// What is said of a run beside its figures.
 #[derive(Debug, serde::Serialize)]
@@ -33,6 +33,8 @@ pub(super) fn versions() -> BTreeMap<String, String> {
         "deadpool-postgres",
         "sqlx",
         "rustls",
+        "xitca-postgres",
+        "wtx",
         "diesel-async",
     ];
     let mut versions = BTreeMap::new();
@@ -80,10 +82,11 @@ pub(super) fn machine() -> String {
 /// Renders everything.
 pub(super) fn render(plan: &Plan, all: &[Measured], circumstances: &Circumstances) -> String {
     let mut out = format!(
-        "{}\n{}\n{}\n{}\n{} rounds of {} s each, interleaved; medians; W10 of {} rows, W12 over \
-         a round trip of {ROUND_TRIP_MS} ms; release build with thin LTO. A ratio is to raw in \
+        "{}\n{}\n{}\n{}\n{} rounds of {} s each, interleaved; medians; W9 of {COPIED} rows, W10 of \
+         {}, W12 over a round trip of {ROUND_TRIP_MS} ms; release build with thin LTO. A ratio is to raw in \
          the same rounds; ± is half the spread of the rounds. raw doesn't read rows. Grown: by \
-         how much the peak lies over what the connected client held.\n",
+         how much the peak lies over what the connected client held. Not available: its API has \
+         no such thing, or none that is set up here.\n",
         circumstances.server,
         pairs(circumstances.settings.iter().map(|(a, b)| (a, b)), " = "),
         pairs(circumstances.versions.iter(), " "),
@@ -131,19 +134,17 @@ fn table(
          | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         setting.name()
     );
+    let of_setting: Vec<&Measured> = all.iter().filter(|one| one.setting == setting).collect();
     for line in plan.lines() {
-        let of_line: Vec<&Measured> = all
-            .iter()
-            .filter(|one| {
-                one.setting == setting && (one.work, one.tasks) == (line.0.name(), line.1)
-            })
-            .collect();
-        let rate_of = |driver: &str| {
-            let found = of_line.iter().find(|one| one.driver == driver);
-            found.map(|one| one.rate())
-        };
-        let (raw, kornak) = (rate_of("raw"), rate_of("kornak"));
-        for one in &of_line {
+        let (raw, kornak) = (
+            rate_of(&of_setting, line, "raw"),
+            rate_of(&of_setting, line, "kornak"),
+        );
+        for driver in &plan.drivers {
+            let Some(one) = of_setting.iter().find(|one| one.is(line, driver)) else {
+                let _ = writeln!(out, "| {} | {driver} | not available |", name(line));
+                continue;
+            };
             let ratio = raw.map_or(String::new(), |raw| format!("{:.2}", one.rate() / raw));
             let _ = writeln!(
                 out,
@@ -161,6 +162,59 @@ fn table(
             losses.extend(loss(setting, line, one, kornak));
         }
     }
+    ratios(out, plan, &of_setting);
+}
+
+/// Two lines that are of interest beside each other: what it is called when the first is so
+/// many times as fast as the second.
+const RATIOS: [(&str, Line, Line); 4] = [
+    (
+        "W2: 10 tasks on a pool of 10 : as many connections without a pool",
+        (Work::Lookup, Crowd::Pool(10)),
+        (Work::Lookup, Crowd::Exclusive),
+    ),
+    (
+        "W2: 64 tasks on a pool of 10 : as many connections without a pool",
+        (Work::Lookup, Crowd::Pool(64)),
+        (Work::Lookup, Crowd::Exclusive),
+    ),
+    (
+        "W2: 256 tasks on a pool of 10 : as many connections without a pool",
+        (Work::Lookup, Crowd::Pool(256)),
+        (Work::Lookup, Crowd::Exclusive),
+    ),
+    (
+        "W12: 20 lookups pipelined : one after the other",
+        (Work::Far, Crowd::Alone),
+        (Work::FarOneByOne, Crowd::Alone),
+    ),
+];
+
+/// How the lines that belong together compare, each driver with itself.
+fn ratios(out: &mut String, plan: &Plan, of_setting: &[&Measured]) {
+    let mut lines = String::new();
+    for (what, first, second) in RATIOS {
+        let each: Vec<String> = plan
+            .drivers
+            .iter()
+            .filter_map(|driver| {
+                let first = rate_of(of_setting, first, driver)?;
+                let second = rate_of(of_setting, second, driver)?;
+                Some(format!("{driver} {:.2}", first / second))
+            })
+            .collect();
+        if !each.is_empty() {
+            let _ = writeln!(lines, "- {what}: {}", each.join(", "));
+        }
+    }
+    if !lines.is_empty() {
+        let _ = write!(out, "\nHow many times as many a second:\n\n{lines}");
+    }
+}
+
+fn rate_of(of_setting: &[&Measured], line: Line, driver: &str) -> Option<f64> {
+    let found = of_setting.iter().find(|one| one.is(line, driver));
+    found.map(|one| one.rate())
 }
 
 /// In what a peer beats Kornak, if it does.
@@ -186,6 +240,10 @@ fn loss(setting: Setting, line: Line, one: &Measured, kornak: Option<f64>) -> Op
 }
 
 impl Measured {
+    fn is(&self, line: Line, driver: &str) -> bool {
+        (self.work, self.crowd) == (line.0.name(), line.1) && self.driver == driver
+    }
+
     fn rate(&self) -> f64 {
         self.middle(|round| round.per_second)
     }
@@ -204,9 +262,4 @@ impl Measured {
         figures.sort_unstable_by(f64::total_cmp);
         figures[figures.len() / 2]
     }
-}
-
-/// Whether a workload is done from far away.
-pub(super) fn is_far(line: Line) -> bool {
-    line.0 == Work::Far
 }

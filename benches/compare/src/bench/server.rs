@@ -115,31 +115,46 @@ impl Place {
     }
 
     /// Makes the tables; returns the server's version and settings.
-    pub(super) async fn set_up(&self, rows: i64) -> Result<(String, Vec<(String, String)>)> {
+    pub(super) fn set_up(&self, rows: i64) -> Result<(String, Vec<(String, String)>)> {
+        let grant = "grant usage on schema kornak_bench to public; \
+             grant all on all tables in schema kornak_bench to public";
+        self.ask(async |client| {
+            client.batch_execute(&work::setup(rows)).await?;
+            client.batch_execute(grant).await?;
+            let version = client.query_one("select version()", &[]).await?;
+            let mut settings = Vec::new();
+            for name in SETTINGS {
+                let row = client
+                    .query_one("select current_setting($1)", &[&name])
+                    .await?;
+                settings.push((name.to_owned(), row.try_get(0)?));
+            }
+            Ok((version.try_get(0)?, settings))
+        })
+    }
+
+    /// Empties the tables that are written to, so that each driver finds the same.
+    pub(super) fn empty_sinks(&self) -> Result<()> {
+        self.ask(async |client| Ok(client.batch_execute(work::EMPTY_SINKS).await?))
+    }
+
+    /// Does something as the owner of the tables.
+    fn ask<T>(&self, what: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T>) -> Result<T> {
         let url = match self {
             Self::External(url) => url.clone(),
             Self::Private { server, .. } => server.url(),
         };
         let url = Target::parse(&url)?.url();
-        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
-        let task = tokio::spawn(connection);
-        client.batch_execute(&work::setup(rows)).await?;
-        let grant = "grant usage on schema kornak_bench to public; \
-             grant all on all tables in schema kornak_bench to public";
-        client.batch_execute(grant).await?;
-        let version = client
-            .query_one("select version()", &[])
-            .await?
-            .try_get(0)?;
-        let mut settings = Vec::new();
-        for name in SETTINGS {
-            let row = client
-                .query_one("select current_setting($1)", &[&name])
-                .await?;
-            settings.push((name.to_owned(), row.try_get(0)?));
-        }
-        drop(client);
-        task.await??;
-        Ok((version, settings))
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
+            let task = tokio::spawn(connection);
+            let result = what(&client).await?;
+            drop(client);
+            task.await??;
+            Ok(result)
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Figures, Row, STREAM_ROWS};
+use super::{COPIED, Figures, Row, STREAM_ROWS};
 use crate::Result;
 use crate::client::UNSUPPORTED;
 use crate::repeat::Input;
@@ -75,7 +75,7 @@ impl Bench {
         };
         let (short, long) = row.lengths;
         let runs = (long - short) as f64;
-        let units = runs * Input::new(STREAM_ROWS).units(row.work) as f64;
+        let units = runs * Input::new(STREAM_ROWS, COPIED).units(row.work) as f64;
         let instructions =
             self.instructions(driver, row, long)? - self.instructions(driver, row, short)?;
         let before = self.system_calls(driver, row, short)?;

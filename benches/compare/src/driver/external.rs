@@ -5,7 +5,8 @@ use std::process::Command;
 
 use super::Place;
 use crate::Result;
-use crate::live::Order;
+use crate::live::{Crowd, Order};
+use crate::work;
 
 /// The program for an order, if its driver is one of another language.
 ///
@@ -22,6 +23,11 @@ pub fn command(order: &Order) -> Result<Option<Command>> {
         Place::Tcp(host) => (host.clone(), "-".to_owned()),
         Place::Tls(host, root) => (host.clone(), root.display().to_string()),
     };
+    let crowd = match order.crowd {
+        Crowd::Alone => "0".to_owned(),
+        Crowd::Exclusive => "exclusive".to_owned(),
+        Crowd::Pool(tasks) => tasks.to_string(),
+    };
     command.args([
         &host,
         &target.port.to_string(),
@@ -30,9 +36,10 @@ pub fn command(order: &Order) -> Result<Option<Command>> {
         &target.database,
         &root,
         &order.work,
-        &order.tasks.to_string(),
+        &crowd,
         &order.seconds.to_string(),
         &order.stream_rows.to_string(),
+        &work::COPIED.to_string(),
     ]);
     Ok(Some(command))
 }

@@ -1,10 +1,10 @@
 //! Kornak.
 
-use kornak::{Connection, Params, Pool, RowRef, one};
+use kornak::{Connection, Params, Pool, RowRef, TimestampTz, one};
 
 use super::{Driver, Place, PoolDriver, Target};
 use crate::Result;
-use crate::work::{self, Seen, Wide, World};
+use crate::work::{self, Event, Seen, Wide, World};
 
 /// A connection of Kornak.
 pub struct Kornak {
@@ -110,17 +110,30 @@ impl Driver for Kornak {
         Ok(self.connection.execute_many(work::INSERT, items).await?)
     }
 
-    async fn copy_in(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
-        let items = rows
-            .iter()
-            .map(|(id, name, value)| (*id, name.as_str(), *value));
-        let columns = ["id", "name", "value"];
+    async fn copy_in(&mut self, events: &[Event]) -> Result<u64> {
+        let items = events.iter().map(|event| {
+            let moment = TimestampTz::from_microseconds(event.moment_us);
+            (event.id, event.name.as_str(), moment)
+        });
+        let columns = ["id", "name", "moment"];
         let mut copy = self
             .connection
-            .copy_in_rows(("kornak_bench", "sink"), &columns)
+            .copy_in_rows(("kornak_bench", "event_sink"), &columns)
             .await?;
         copy.send_all(items).await?;
         Ok(copy.finish().await?)
+    }
+
+    async fn copy_out(&mut self) -> Result<Seen> {
+        let mut seen = Seen::default();
+        let mut rows = self
+            .connection
+            .copy_out_rows::<(i32, String, TimestampTz)>(work::EVENTS)
+            .await?;
+        while let Some((id, name, moment)) = rows.next().await? {
+            seen.event(id, &name, moment.microseconds());
+        }
+        Ok(seen)
     }
 
     async fn visit(&mut self, rows: i64) -> Result<Seen> {

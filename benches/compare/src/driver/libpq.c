@@ -3,7 +3,7 @@
  * no tasks and no pool.
  *
  * libpq <host> <port> <user> <password> <database> <certificate or -> <workload> <tasks>
- *       <seconds> <rows of W10>
+ *       <seconds> <rows of W10> <rows of W9>
  *
  * prints what `compare live` prints. */
 #include <arpa/inet.h>
@@ -23,6 +23,16 @@ static long stream_rows;
 static int64_t insert_ids[ROWS];
 static char insert_names[ROWS][32];
 static uint64_t insert_values[ROWS];
+static long copied;
+
+/* A row of W9, as it is inserted. */
+struct event {
+    uint32_t id;
+    char name[24];
+    uint64_t moment_us;
+};
+static struct event *events;
+static const int64_t FIRST_MOMENT_US = 762525296000000, BETWEEN_MOMENTS_US = 1000001;
 
 static void fail(const char *what, const char *why) {
     fprintf(stderr, "libpq: %s: %s\n", what, why);
@@ -218,6 +228,10 @@ static void pipeline_each(long turn) { (void)turn; pipeline(PIPELINED, 1); }
 static void pipeline_one(long turn) { (void)turn; pipeline(PIPELINED, 0); }
 static void far(long turn) { (void)turn; pipeline(FAR, 0); }
 
+static void far_one_by_one(long turn) {
+    for (int index = 0; index < FAR; index++) lookup(turn + index);
+}
+
 static void inserts(long turn) {
     (void)turn;
     PQenterPipelineMode(connection);
@@ -236,36 +250,80 @@ static void inserts(long turn) {
     PQexitPipelineMode(connection);
 }
 
+static char *field(char *at, const void *value, uint32_t length) {
+    uint32_t wire = htonl(length);
+    memcpy(at, &wire, 4);
+    memcpy(at + 4, value, length);
+    return at + 4 + length;
+}
+
 static void copy_in(long turn) {
     (void)turn;
-    static char buffer[ROWS * 64];
+    enum { CHUNK = 64 * 1024 };
+    static char buffer[CHUNK + sizeof(struct event) + 64];
     char *at = buffer;
     PQclear(expect(
         PQexec(connection,
-               "copy kornak_bench.sink (id, name, value) from stdin with (format binary)"),
+               "copy kornak_bench.event_sink (id, name, moment) from stdin with (format binary)"),
         PGRES_COPY_IN));
     memcpy(at, "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
     at += 19;
-    for (int row = 0; row < ROWS; row++) {
-        uint16_t columns = htons(3);
-        uint32_t eight = htonl(8), length = (uint32_t)strlen(insert_names[row]);
-        uint32_t wire = htonl(length);
-        memcpy(at, &columns, 2), at += 2;
-        memcpy(at, &eight, 4), at += 4;
-        memcpy(at, &insert_ids[row], 8), at += 8;
-        memcpy(at, &wire, 4), at += 4;
-        memcpy(at, insert_names[row], length), at += length;
-        memcpy(at, &eight, 4), at += 4;
-        memcpy(at, &insert_values[row], 8), at += 8;
+    for (long row = 0; row <= copied; row++) {
+        if (row == copied) {
+            memcpy(at, "\377\377", 2), at += 2;
+        } else {
+            uint16_t columns = htons(3);
+            memcpy(at, &columns, 2), at += 2;
+            at = field(at, &events[row].id, 4);
+            at = field(at, events[row].name, (uint32_t)strlen(events[row].name));
+            at = field(at, &events[row].moment_us, 8);
+        }
+        if (at - buffer >= CHUNK || row == copied) {
+            if (PQputCopyData(connection, buffer, (int)(at - buffer)) != 1)
+                fail("a copy", PQerrorMessage(connection));
+            at = buffer;
+        }
     }
-    memcpy(at, "\377\377", 2), at += 2;
-    if (PQputCopyData(connection, buffer, (int)(at - buffer)) != 1 ||
-        PQputCopyEnd(connection, NULL) != 1)
-        fail("a copy", PQerrorMessage(connection));
+    if (PQputCopyEnd(connection, NULL) != 1) fail("a copy", PQerrorMessage(connection));
     PGresult *result = expect(PQgetResult(connection), PGRES_COMMAND_OK);
-    check(atoi(PQcmdTuples(result)) == ROWS, "W9");
+    check(atol(PQcmdTuples(result)) == copied, "W9");
     PQclear(result);
     PQclear(PQgetResult(connection));
+}
+
+static void copy_out(long turn) {
+    (void)turn;
+    PQclear(expect(
+        PQexec(connection,
+               "copy (select id, name, moment from kornak_bench.event) to stdout (format binary)"),
+        PGRES_COPY_OUT));
+    int64_t rows = 0, ids = 0, last = 0;
+    char *row;
+    int length;
+    while ((length = PQgetCopyData(connection, &row, 0)) > 0) {
+        /* The header lies before the first row; behind the last one is -1. */
+        const char *at = length > 19 && !memcmp(row, "PGCOPY", 6) ? row + 19 : row;
+        uint32_t id, size;
+        uint64_t moment_us;
+        if (!memcmp(at, "\0\003", 2)) {
+            memcpy(&id, at + 6, 4);
+            memcpy(&size, at + 10, 4);
+            char *name = malloc(ntohl(size));
+            memcpy(name, at + 14, ntohl(size));
+            memcpy(&moment_us, at + 14 + ntohl(size) + 4, 8);
+            rows++;
+            ids += (int32_t)ntohl(id);
+            last = (int64_t)__builtin_bswap64(moment_us);
+            check(name[0] == 'n', "W9");
+            free(name);
+        }
+        PQfreemem(row);
+    }
+    PQclear(expect(PQgetResult(connection), PGRES_COMMAND_OK));
+    PQclear(PQgetResult(connection));
+    check(rows == copied && ids == rows * (rows + 1) / 2 &&
+              last == FIRST_MOMENT_US + rows * BETWEEN_MOMENTS_US,
+          "W9");
 }
 
 static void stream(long turn) {
@@ -318,10 +376,12 @@ static const struct {
     {"w7-pipeline-one", pipeline_one},
     {"w8-inserts", inserts},
     {"w9-copy-in", copy_in},
+    {"w9-copy-out", copy_out},
     {"w10-visit", stream},
     {"w10-stream", stream},
     {"w11-connect", connect_and_ask},
     {"w12-far", far},
+    {"w12-far-one-by-one", far_one_by_one},
 };
 
 static double now(void) {
@@ -348,16 +408,24 @@ static int ascending(const void *a, const void *b) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 11) fail("usage", "see the source");
+    if (count != 12) fail("usage", "see the source");
     void (*once)(long) = NULL;
     for (size_t index = 0; index < sizeof WORKS / sizeof *WORKS; index++)
         if (!strcmp(WORKS[index].name, arguments[7])) once = WORKS[index].once;
-    if (!once || atoi(arguments[8]) > 0) {
+    if (!once || strcmp(arguments[8], "0")) {
         puts("null");
         return 0;
     }
     double seconds = atof(arguments[9]);
     stream_rows = atol(arguments[10]);
+    copied = atol(arguments[11]);
+    events = calloc((size_t)copied, sizeof *events);
+    for (long row = 0; row < copied; row++) {
+        events[row].id = htonl((uint32_t)row + 1);
+        snprintf(events[row].name, sizeof events[row].name, "name %ld", row + 1);
+        int64_t moment_us = FIRST_MOMENT_US + (row + 1) * BETWEEN_MOMENTS_US;
+        events[row].moment_us = __builtin_bswap64((uint64_t)moment_us);
+    }
     char text[2048];
     int is_tls = strcmp(arguments[6], "-");
     snprintf(text, sizeof text,

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use self::socket::Socket;
 use super::{Driver, PoolDriver, Target};
 use crate::Result;
-use crate::work::{self, Seen, Wide, World};
+use crate::work::{self, Event, Seen, Wide, World};
 
 /// A connection that only frames what it is sent.
 pub struct Raw {
@@ -227,17 +227,17 @@ impl Wire {
         done
     }
 
-    pub(super) async fn copy_in(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+    pub(super) async fn copy_in(&mut self, events: &[Event]) -> Result<u64> {
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         message(&mut out, Some(b'Q'), |out| string(out, work::COPY_IN));
         message(&mut out, Some(b'd'), |out| {
             out.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
-            for (id, name, value) in rows {
+            for event in events {
                 out.extend_from_slice(&3u16.to_be_bytes());
-                field(out, &id.to_be_bytes());
-                field(out, name.as_bytes());
-                field(out, &value.to_be_bytes());
+                field(out, &event.id.to_be_bytes());
+                field(out, event.name.as_bytes());
+                field(out, &event.moment_us.to_be_bytes());
             }
             out.extend_from_slice(&(-1i16).to_be_bytes());
         });
@@ -245,6 +245,16 @@ impl Wire {
         let done = self.both_ways(&out).await;
         self.scratch = out;
         done
+    }
+
+    pub(super) async fn copy_out(&mut self, row: impl FnMut(u8, &[u8])) -> Result<()> {
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        message(&mut out, Some(b'Q'), |out| string(out, work::COPY_OUT));
+        let written = self.socket.write_all(&out).await;
+        self.scratch = out;
+        written?;
+        self.replies(1, row).await
     }
 
     /// Writes a long flight while its replies are read, and counts what completes.
@@ -445,8 +455,13 @@ impl Driver for Raw {
         self.wire.inserts(rows).await
     }
 
-    async fn copy_in(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
-        self.wire.copy_in(rows).await
+    async fn copy_in(&mut self, events: &[Event]) -> Result<u64> {
+        self.wire.copy_in(events).await
+    }
+
+    async fn copy_out(&mut self) -> Result<Seen> {
+        self.wire.copy_out(|_, _| {}).await?;
+        Ok(Seen::default())
     }
 
     async fn stream(&mut self, rows: i64) -> Result<Seen> {

@@ -2,22 +2,26 @@
 `executemany` and `copy_records_to_table` for many rows, a cursor for large results.
 
 run_asyncpg.py <host> <port> <user> <password> <database> <certificate or -> <workload> <tasks>
-               <seconds> <rows of W10>
+               <seconds> <rows of W10> <rows of W9>
 
 prints what `compare live` prints."""
 
 import asyncio
+import contextlib
+import csv
+import io
 import json
 import resource
 import ssl
 import sys
 import time
+from datetime import datetime, timedelta, timezone
 
 import asyncpg
 import uvloop
 
-HOST, PORT, USER, PASSWORD, DATABASE, ROOT, WORK, TASKS, SECONDS, ROWS = sys.argv[1:]
-TASKS, SECONDS, ROWS = int(TASKS), float(SECONDS), int(ROWS)
+HOST, PORT, USER, PASSWORD, DATABASE, ROOT, WORK, TASKS, SECONDS, ROWS, COPIED = sys.argv[1:]
+SECONDS, ROWS, COPIED = float(SECONDS), int(ROWS), int(COPIED)
 POOL_SIZE = 10
 WORLD = 10_000
 
@@ -27,6 +31,14 @@ WIDE = (
     "typisdefined, typdelim, typrelid, typelem, typarray from kornak_bench.types"
 )
 TRIPLES = [(n, f"name {n}", n / 4) for n in range(1, 1001)]
+
+
+def event(key):
+    since = timedelta(microseconds=762_525_296_000_000 + key * 1_000_001)
+    return (key, f"name {key}", datetime(2000, 1, 1, tzinfo=timezone.utc) + since)
+
+
+EVENTS = [event(key) for key in range(1, COPIED + 1)] if WORK == "w9-copy-in" else []
 
 
 def options():
@@ -78,9 +90,22 @@ async def inserts(connection, turn):
 
 async def copy_in(connection, turn):
     done = await connection.copy_records_to_table(
-        "sink", schema_name="kornak_bench", columns=["id", "name", "value"], records=TRIPLES
+        "event_sink", schema_name="kornak_bench", columns=["id", "name", "moment"], records=EVENTS
     )
-    assert done == "COPY 1000"
+    assert done == f"COPY {COPIED}"
+
+
+async def copy_out(connection, turn):
+    # What comes is bytes, whose reading is left to the caller.
+    text = io.BytesIO()
+    await connection.copy_from_query(
+        "select id, name, moment from kornak_bench.event", output=text, format="csv"
+    )
+    rows = [
+        (int(key), name, datetime.fromisoformat(moment + ":00"))
+        for key, name, moment in csv.reader(io.TextIOWrapper(io.BytesIO(text.getvalue())))
+    ]
+    assert len(rows) == COPIED and rows[-1] == event(COPIED)
 
 
 async def stream(connection, turn):
@@ -115,9 +140,11 @@ WORKS = {
     "w6-arrays": arrays,
     "w8-inserts": inserts,
     "w9-copy-in": copy_in,
+    "w9-copy-out": copy_out,
     "w10-stream": stream,
     "w11-connect": connect,
     "w12-far": far,
+    "w12-far-one-by-one": far,
 }
 
 
@@ -130,31 +157,36 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-async def crowd(pool, seconds):
+async def crowd(users, seconds):
+    """Each of the users looks up in a task of its own."""
     begun = time.perf_counter()
     times = []
 
-    async def one(turn):
+    async def one(use, turn):
         while time.perf_counter() - begun < seconds:
             turn += 1
             start = time.perf_counter()
-            async with pool.acquire() as connection:
+            async with use() as connection:
                 await lookup(connection, turn)
             times.append(time.perf_counter() - start)
 
-    await asyncio.gather(*(one(task * 1000) for task in range(TASKS)))
+    await asyncio.gather(*(one(use, task * 1000) for task, use in enumerate(users)))
     return times
 
 
 async def main():
-    if TASKS > 0 and WORK == "w2-lookup":
-        pool = await asyncpg.create_pool(min_size=POOL_SIZE, max_size=POOL_SIZE, **options())
+    if TASKS != "0" and WORK == "w2-lookup":
+        if TASKS == "exclusive":
+            connections = [await asyncpg.connect(**options()) for _ in range(POOL_SIZE)]
+            users = [lambda made=made: contextlib.nullcontext(made) for made in connections]
+        else:
+            pool = await asyncpg.create_pool(min_size=POOL_SIZE, max_size=POOL_SIZE, **options())
+            users = [pool.acquire] * int(TASKS)
         idle = peak()
-        await crowd(pool, SECONDS / 5)
+        await crowd(users, SECONDS / 5)
         begun, busy = time.perf_counter(), cpu()
-        times = await crowd(pool, SECONDS)
+        times = await crowd(users, SECONDS)
         elapsed, busy = time.perf_counter() - begun, cpu() - busy
-        await pool.close()
     elif WORK in WORKS:
         once = WORKS[WORK]
         connection = await asyncpg.connect(**options())

@@ -1,13 +1,14 @@
-//! sqlx, with its own cache of statements.
+//! sqlx, with its own cache of statements. Its COPY takes and gives bytes, in whatever format
+//! the caller makes of them.
 
 use futures_util::TryStreamExt;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{Connection, FromRow, Row};
 
-use super::{Driver, Place, PoolDriver, Target};
+use super::{Driver, Place, PoolDriver, Target, copy_text};
 use crate::Result;
-use crate::work::{self, Seen, Wide, World};
+use crate::work::{self, Event, Seen, Wide, World};
 
 /// A connection of sqlx.
 pub struct Sqlx {
@@ -75,6 +76,29 @@ impl Driver for Sqlx {
         }
         transaction.commit().await?;
         Ok(done)
+    }
+
+    async fn copy_in(&mut self, events: &[Event]) -> Result<u64> {
+        let mut copy = self.connection.copy_in_raw(copy_text::COPY_IN).await?;
+        let mut lines = String::with_capacity(2 * copy_text::CHUNK);
+        for event in events {
+            copy_text::write_line(event, &mut lines)?;
+            if lines.len() >= copy_text::CHUNK {
+                copy.send(lines.as_bytes()).await?;
+                lines.clear();
+            }
+        }
+        copy.send(lines.as_bytes()).await?;
+        Ok(copy.finish().await?)
+    }
+
+    async fn copy_out(&mut self) -> Result<Seen> {
+        let mut copy = self.connection.copy_out_raw(copy_text::COPY_OUT).await?;
+        let (mut seen, mut pending) = (Seen::default(), Vec::new());
+        while let Some(bytes) = copy.try_next().await? {
+            copy_text::read_lines(&mut pending, &bytes, &mut seen)?;
+        }
+        Ok(seen)
     }
 
     async fn visit(&mut self, rows: i64) -> Result<Seen> {

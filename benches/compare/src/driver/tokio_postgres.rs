@@ -1,12 +1,13 @@
 //! tokio-postgres, with each statement prepared once and kept by the caller.
 
 use std::pin::pin;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use futures_util::{StreamExt, TryStreamExt, future};
 use tokio::task::JoinHandle;
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::binary_copy::{BinaryCopyInWriter, BinaryCopyOutStream};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row, Statement};
 
@@ -14,7 +15,7 @@ use tokio_postgres::{Client, NoTls, Row, Statement};
 use super::Place;
 use super::{Driver, PoolDriver, Target};
 use crate::Result;
-use crate::work::{self, Seen, Wide, World};
+use crate::work::{self, Event, Seen, Wide, World};
 
 /// A connection of tokio-postgres, whose other half is a task.
 pub struct TokioPostgres {
@@ -150,14 +151,28 @@ impl Driver for TokioPostgres {
         Ok(done.iter().sum())
     }
 
-    async fn copy_in(&mut self, rows: &[(i64, String, f64)]) -> Result<u64> {
+    async fn copy_in(&mut self, events: &[Event]) -> Result<u64> {
         let sink = self.client.copy_in::<_, Bytes>(work::COPY_IN).await?;
-        let types = [Type::INT8, Type::TEXT, Type::FLOAT8];
-        let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
-        for (id, name, value) in rows {
-            writer.as_mut().write(&[id, name, value]).await?;
+        let mut writer = pin!(BinaryCopyInWriter::new(sink, &EVENT_TYPES));
+        for event in events {
+            let moment = time_of(event.moment_us);
+            writer
+                .as_mut()
+                .write(&[&event.id, &event.name, &moment])
+                .await?;
         }
         Ok(writer.finish().await?)
+    }
+
+    async fn copy_out(&mut self) -> Result<Seen> {
+        let stream = self.client.copy_out(work::COPY_OUT).await?;
+        let mut rows = pin!(BinaryCopyOutStream::new(stream, &EVENT_TYPES));
+        let mut seen = Seen::default();
+        while let Some(row) = rows.try_next().await? {
+            let name: String = row.try_get(1)?;
+            seen.event(row.try_get(0)?, &name, moment_of(row.try_get(2)?));
+        }
+        Ok(seen)
     }
 
     async fn visit(&mut self, rows: i64) -> Result<Seen> {
@@ -200,6 +215,21 @@ async fn open(target: &Target) -> Result<(Client, JoinHandle<Result<(), tokio_po
 fn tls(root: &std::path::Path) -> Result<tokio_postgres_rustls::MakeRustlsConnect> {
     let config = (*crate::tls::client(root)?).clone();
     Ok(tokio_postgres_rustls::MakeRustlsConnect::new(config))
+}
+
+/// The columns of W9.
+const EVENT_TYPES: [Type; 3] = [Type::INT4, Type::TEXT, Type::TIMESTAMPTZ];
+
+/// A `timestamptz` as `postgres-types` has it without its features.
+pub(super) fn time_of(moment_us: i64) -> SystemTime {
+    let since = Duration::from_micros((moment_us + work::EPOCH_US).unsigned_abs());
+    SystemTime::UNIX_EPOCH + since
+}
+
+/// What [`time_of`] is made of.
+pub(super) fn moment_of(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as i64) - work::EPOCH_US
 }
 
 /// No parameters, as `query_raw` wants them.
