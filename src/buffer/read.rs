@@ -163,9 +163,14 @@ impl ReadBuffer {
         // Moves the bytes to the front where that makes room enough. A larger buffer is
         // allocated here, because `reserve` would round its size up to a power of two.
         if !self.bytes.try_reclaim(wanted - arrived) {
-            let mut larger = BytesMut::with_capacity(wanted);
-            larger.extend_from_slice(&self.bytes);
-            self.bytes = larger;
+            let bytes = std::mem::take(&mut self.bytes);
+            self.bytes = if arrived > STEADY_CAPACITY {
+                lengthened(bytes, wanted)
+            } else {
+                let mut larger = BytesMut::with_capacity(wanted);
+                larger.extend_from_slice(&bytes);
+                larger
+            };
         }
         self.check();
     }
@@ -175,6 +180,14 @@ impl ReadBuffer {
         debug_assert!(self.consumed <= self.bytes.len());
         debug_assert!(self.bytes.len() <= self.bytes.capacity());
     }
+}
+
+/// The same bytes with room for so many. Large memory is lengthened where it is, as far as the
+/// allocator can: it maps the pages elsewhere, where copying would touch each of them twice.
+fn lengthened(bytes: BytesMut, capacity: usize) -> BytesMut {
+    let mut memory = Vec::from(bytes);
+    memory.reserve_exact(capacity - memory.len());
+    Bytes::from(memory).into()
 }
 
 /// The least room that a read is worth, in bytes.

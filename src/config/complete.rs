@@ -291,13 +291,8 @@ fn hosts(
                 default_hosts(environment, port)
             }
         };
-        hosts.extend(alternatives.into_iter().map(|host| Endpoint {
-            host,
-            address,
-            port,
-            password: None,
-            is_from_file: false,
-        }));
+        let alternatives = alternatives.into_iter();
+        hosts.extend(alternatives.map(|host| Endpoint::new(host, address, port)));
     }
     Ok(hosts)
 }

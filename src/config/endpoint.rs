@@ -25,9 +25,40 @@ pub struct Endpoint {
     pub(super) port: u16,
     pub(super) password: Option<Secret>,
     pub(super) is_from_file: bool,
+    /// What `Display` shows: every connection asks for it.
+    name: Box<str>,
 }
 
 impl Endpoint {
+    /// One without a password.
+    pub(super) fn new(host: Host, address: Option<IpAddr>, port: u16) -> Self {
+        let name = match host.socket_path(port) {
+            Some(path) if address.is_none() => Path::new(&path).display().to_string(),
+            _ => {
+                let name = host.to_string();
+                match address {
+                    Some(address) if address.to_string() != name => {
+                        format!("{name} ({address}), port {port}")
+                    }
+                    _ => format!("{name}, port {port}"),
+                }
+            }
+        };
+        Self {
+            host,
+            address,
+            port,
+            password: None,
+            is_from_file: false,
+            name: name.into(),
+        }
+    }
+
+    /// As an error about a connection names it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The host as it is written: its name counts for TLS. Where only an address is given,
     /// it is that.
     ///
@@ -113,18 +144,7 @@ impl Endpoint {
 /// As an error about a connection names it.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_unix() {
-            return match self.host.socket_path(self.port) {
-                Some(path) => write!(f, "{}", Path::new(&path).display()),
-                None => Ok(()),
-            };
-        }
-        let host = self.host.to_string();
-        match self.address {
-            Some(address) if address.to_string() != host => write!(f, "{host} ({address})")?,
-            _ => f.write_str(&host)?,
-        }
-        write!(f, ", port {}", self.port)
+        f.write_str(&self.name)
     }
 }
 

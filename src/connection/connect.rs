@@ -255,12 +255,12 @@ impl Attempt<'_> {
         spare: &mut Option<Connection>,
         failures: &mut Vec<Error>,
     ) -> Result<Option<Connection>> {
-        let name = host.to_string();
-        let found = within(deadline, &name, UNRESOLVED, self.addresses(host)).await;
+        let name = host.name();
+        let found = within(deadline, name, UNRESOLVED, self.addresses(host)).await;
         let addresses = match found {
             Ok(addresses) => self.order(addresses, ToString::to_string)?,
             Err(error) => {
-                self.note(&name, Standing::Bad);
+                self.note(name, Standing::Bad);
                 failures.push(error);
                 return Ok(None);
             }
@@ -272,9 +272,9 @@ impl Attempt<'_> {
             // The name of a Unix socket's host is its path.
             let shown = match address {
                 Address::Tcp { .. } => address.to_string().into(),
-                Address::Unix { .. } => Cow::Borrowed(&*name),
+                Address::Unix { .. } => Cow::Borrowed(name),
             };
-            let session = self.address(host, &name, address, &shown);
+            let session = self.address(host, address, &shown);
             let found = within(deadline, &place, UNANSWERED, session).await;
             let found = found.and_then(|(connection, fitness)| match fitness {
                 Fitness::Fit => Ok(Some(connection)),
@@ -305,13 +305,13 @@ impl Attempt<'_> {
             match found {
                 Ok(None) => {}
                 Ok(Some(connection)) => {
-                    self.note(&name, standing);
+                    self.note(name, standing);
                     return Ok(Some(connection));
                 }
                 Err(error) => failures.push(error),
             }
         }
-        self.note(&name, standing);
+        self.note(name, standing);
         Ok(None)
     }
 
@@ -319,7 +319,6 @@ impl Attempt<'_> {
     async fn address(
         &self,
         host: &config::Endpoint,
-        name: &str,
         address: &Address,
         shown: &str,
     ) -> Result<(Connection, Fitness)> {
@@ -328,7 +327,7 @@ impl Attempt<'_> {
         let last = attempts.len() - 1;
         for (index, encryption) in attempts.into_iter().enumerate() {
             let endpoint = Endpoint::new(address.clone(), encryption);
-            match self.session(host, name, endpoint).await {
+            match self.session(host, endpoint).await {
                 Ok(mut connection) => {
                     connection.share_knowledge(self.connector.knowledge(shown));
                     let wish = self.config.target_session_attrs();
@@ -351,12 +350,11 @@ impl Attempt<'_> {
     async fn session(
         &self,
         host: &config::Endpoint,
-        name: &str,
         endpoint: Endpoint,
     ) -> Result<Connection, Unopened> {
         let stream = endpoint.open().await?;
         let endpoint = endpoint.settled(&stream);
-        let keys = self.connector.keys.of(name);
+        let keys = self.connector.keys.of(host.name());
         let session = log_in(self.config, keys, host, endpoint, stream).await;
         session.map_err(|error| Unopened {
             // No entry of pg_hba.conf fits (28000), but one may with the other choice of

@@ -152,10 +152,14 @@ impl Session {
     }
 
     pub(crate) fn set_parameter(&mut self, parameter: ParameterStatus<'_>) {
-        let (name, value) = (
-            String::from_utf8_lossy(parameter.name),
-            String::from_utf8_lossy(parameter.value),
-        );
+        let usual = REPORTED
+            .into_iter()
+            .find(|usual| usual.as_bytes() == parameter.name);
+        let name = match usual {
+            Some(usual) => Cow::Borrowed(usual),
+            None => Cow::Owned(String::from_utf8_lossy(parameter.name).into_owned()),
+        };
+        let value = String::from_utf8_lossy(parameter.value);
         if name == CLIENT_ENCODING {
             // Redshift and old servers call it by its other name (manual, "Character Set
             // Support").
@@ -173,8 +177,6 @@ impl Session {
             if self.parameters.capacity() == 0 {
                 self.parameters.reserve(REPORTED.len());
             }
-            let usual = REPORTED.into_iter().find(|usual| *usual == name);
-            let name = usual.map_or_else(|| name.into_owned().into(), Cow::Borrowed);
             self.parameters.push((name, value.into()));
             self.parameter_bytes = bytes;
         }

@@ -219,10 +219,11 @@ impl Plan {
     }
 
     fn lines(&self) -> Vec<Line> {
-        // What asks the server nothing is counted in instructions alone.
+        // What asks the server nothing is counted in instructions alone, and a live server
+        // always wants SCRAM.
         let alone = Work::ALL
             .into_iter()
-            .filter(|work| *work != Work::Checkout)
+            .filter(|work| !matches!(work, Work::Checkout | Work::ConnectScram))
             .map(|work| (work, Crowd::Alone));
         let crowds = CROWDS.map(|tasks| (Work::Lookup, Crowd::Pool(tasks)));
         alone

@@ -10,6 +10,7 @@ use crate::driver::raw_decode::RawDecode;
 use crate::driver::tokio_postgres::TokioPostgres;
 use crate::driver::{Driver, Place, Target};
 use crate::repeat::{self, Input};
+use crate::replay;
 use crate::work::Work;
 
 /// What to do.
@@ -32,7 +33,7 @@ pub enum Moment {
     Done,
 }
 
-/// The replay of a folder and port: it lets anybody in.
+/// The replay of a folder and port: it lets this user in without a password.
 ///
 /// # Errors
 ///
@@ -42,7 +43,7 @@ pub fn replay_target(folder: &str, port: &str) -> Result<Target> {
         place: Place::Socket(PathBuf::from(folder)),
         port: port.parse()?,
         user: "kornak".to_owned(),
-        password: "elephant-goad".to_owned(),
+        password: replay::PASSWORD.to_owned(),
         database: "kornak".to_owned(),
     })
 }
@@ -63,12 +64,17 @@ impl Client {
         let [driver, work, times, stream_rows, folder, port] = arguments else {
             return Err("<driver> <workload> <times> <rows of W10> <folder> <port>".into());
         };
+        let work = Work::named(work).ok_or_else(|| format!("no workload {work:?}"))?;
+        let mut target = replay_target(folder, port)?;
+        if work == Work::ConnectScram {
+            target.user = replay::SCRAM_USER.to_owned();
+        }
         Ok(Self {
             driver: driver.clone(),
-            work: Work::named(work).ok_or_else(|| format!("no workload {work:?}"))?,
+            work,
             times: times.parse()?,
             stream_rows: stream_rows.parse()?,
-            target: replay_target(folder, port)?,
+            target,
         })
     }
 

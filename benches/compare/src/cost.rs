@@ -53,7 +53,7 @@ pub fn rows() -> Vec<Row> {
             work,
             lengths: match work {
                 Work::SelectOne | Work::Lookup | Work::Checkout => (200, 1200),
-                Work::Connect => (20, 70),
+                Work::Connect | Work::ConnectScram => (20, 70),
                 Work::Visit | Work::Stream => (2, 6),
                 Work::BlobsBorrowed | Work::BlobsOwned | Work::Arrays => (5, 15),
                 _ => (5, 25),

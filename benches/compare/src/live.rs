@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+#[cfg(feature = "diesel-async")]
+use crate::driver::diesel;
 use crate::driver::kornak::{Kornak, KornakPool};
 use crate::driver::raw::{Raw, RawPool};
 use crate::driver::raw_decode::RawDecode;
-use crate::driver::tokio_postgres::{Deadpool, TokioPostgres};
-#[cfg(feature = "diesel-async")]
-use crate::driver::diesel;
 #[cfg(feature = "sqlx")]
 use crate::driver::sqlx;
+use crate::driver::tokio_postgres::{Deadpool, TokioPostgres};
 #[cfg(feature = "wtx")]
 use crate::driver::wtx;
 #[cfg(feature = "xitca")]

@@ -96,7 +96,7 @@ pub async fn once<D: Driver>(
         Work::Stream => {
             black_box(driver.stream(input.stream_rows).await?);
         }
-        Work::Connect => {
+        Work::Connect | Work::ConnectScram => {
             black_box(driver.connect_and_ask(target).await?);
         }
         Work::Checkout => driver.checkout(target).await?,
@@ -179,7 +179,7 @@ async fn checked<D: Driver>(
         }
         Work::Visit => driver.visit(input.stream_rows).await? == seen(input.stream_rows),
         Work::Stream => driver.stream(input.stream_rows).await? == seen(input.stream_rows),
-        Work::Connect => driver.connect_and_ask(target).await? == 1,
+        Work::Connect | Work::ConnectScram => driver.connect_and_ask(target).await? == 1,
         Work::Checkout => {
             driver.checkout(target).await?;
             true

@@ -9,10 +9,14 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 use crate::Result;
 use crate::cost::COPIED;
+use crate::driver::raw::{salted, sign};
 use crate::work;
 
 /// Answers clients on the Unix socket of `folder` and `port`, until the process is ended.
@@ -152,11 +156,7 @@ pub fn replies() -> HashMap<&'static str, Reply> {
         ),
         (
             work::COPY_TYPES,
-            Reply::new(
-                &[],
-                &EVENT_COLUMNS,
-                Produced::Fixed(rows([])),
-            ),
+            Reply::new(&[], &EVENT_COLUMNS, Produced::Fixed(rows([]))),
         ),
         (work::COPY_IN, Reply::new(&[], &[], Produced::CopyIn)),
         (
@@ -401,6 +401,7 @@ impl Session {
     }
 
     fn startup(&mut self, input: &mut Vec<u8>) -> Result<()> {
+        let mut is_scram;
         loop {
             while input.len() < 8 {
                 if !self.read(input)? {
@@ -414,6 +415,8 @@ impl Session {
                     return Ok(());
                 }
             }
+            let name = [b"user\0", SCRAM_USER.as_bytes(), b"\0"].concat();
+            is_scram = input[..length].windows(name.len()).any(|part| part == name);
             input.drain(..length);
             // SSLRequest and GSSENCRequest: no.
             if matches!(code, 80_877_103 | 80_877_104) {
@@ -424,6 +427,9 @@ impl Session {
                 message(&mut self.output, b'v', |out| out.extend_from_slice(&[0; 8]));
             }
             break;
+        }
+        if is_scram {
+            self.authenticate(input)?;
         }
         message(&mut self.output, b'R', |out| out.extend_from_slice(&[0; 4]));
         for (name, value) in [
@@ -446,6 +452,54 @@ impl Session {
             out.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 2]);
         });
         self.ready()
+    }
+
+    /// SCRAM-SHA-256 (RFC 5802), whose client is let in whatever it proves: it pays the same.
+    fn authenticate(&mut self, input: &mut Vec<u8>) -> Result<()> {
+        message(&mut self.output, b'R', |out| {
+            out.extend_from_slice(b"\0\0\0\x0aSCRAM-SHA-256\0\0");
+        });
+        self.flush()?;
+        let initial = self.password_message(input)?;
+        // Behind the mechanism and a length: no channel binding, no other identity.
+        let first = initial.split("n=").last().unwrap_or_default();
+        let client_nonce = first.split("r=").last().unwrap_or_default();
+        let server_first = format!(
+            "r={client_nonce}{SCRAM_NONCE},s={},i={SCRAM_ITERATIONS}",
+            BASE64_STANDARD.encode(SCRAM_SALT)
+        );
+        message(&mut self.output, b'R', |out| {
+            out.extend_from_slice(&11u32.to_be_bytes());
+            out.extend_from_slice(server_first.as_bytes());
+        });
+        self.flush()?;
+        let last = self.password_message(input)?;
+        let without_proof = last.rsplit_once(",p=").map_or("", |(before, _)| before);
+        let signed = format!("n={first},{server_first},{without_proof}");
+        let signature = sign(&SERVER_KEY, &[signed.as_bytes()]);
+        message(&mut self.output, b'R', |out| {
+            out.extend_from_slice(&12u32.to_be_bytes());
+            out.extend_from_slice(format!("v={}", BASE64_STANDARD.encode(signature)).as_bytes());
+        });
+        Ok(())
+    }
+
+    /// The text of a SASLInitialResponse or SASLResponse.
+    fn password_message(&mut self, input: &mut Vec<u8>) -> Result<String> {
+        loop {
+            if let Some((header, rest)) = input.split_first_chunk::<5>() {
+                let [_, length @ ..] = *header;
+                let length = u32::from_be_bytes(length) as usize - 4;
+                if let Some(body) = rest.get(..length) {
+                    let text = String::from_utf8_lossy(body).into_owned();
+                    input.drain(..5 + length);
+                    return Ok(text);
+                }
+            }
+            if !self.read(input)? {
+                return Err("the client went away".into());
+            }
+        }
     }
 
     fn read(&mut self, input: &mut Vec<u8>) -> Result<bool> {
@@ -597,6 +651,20 @@ impl Session {
         Ok(())
     }
 }
+
+/// The user who has to prove a password; all others are let in without one.
+pub const SCRAM_USER: &str = "kornak_scram";
+/// The password of [`replay_target`](crate::client::replay_target).
+pub const PASSWORD: &str = "elephant-goad";
+const SCRAM_SALT: &[u8] = b"sixteen bytes it";
+/// As PostgreSQL asks for.
+const SCRAM_ITERATIONS: u32 = 4096;
+/// What the server adds to the client's.
+const SCRAM_NONCE: &str = "pFcMCcVCcXqAkGBWZQKa";
+static SERVER_KEY: LazyLock<[u8; 32]> = LazyLock::new(|| {
+    let salted = salted(PASSWORD, SCRAM_SALT, SCRAM_ITERATIONS);
+    sign(&salted, &[b"Server Key"])
+});
 
 /// The statement that a text stands for: each driver quotes and words it in its own way, and
 /// a comment at the end makes another one with the same reply.

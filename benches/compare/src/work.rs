@@ -35,8 +35,10 @@ pub enum Work {
     Visit,
     /// W10: the same as a stream of owned rows.
     Stream,
-    /// W11: connect, one query, close; on a live server with SCRAM.
+    /// W11: connect, one query, close; on a live server with SCRAM, else without a password.
     Connect,
+    /// W11 with SCRAM, where there is no live server.
+    ConnectScram,
     /// W12: 20 lookups over a round trip of 5 ms, in as few round trips as the API can.
     Far,
     /// W12: the same, one after the other.
@@ -47,7 +49,7 @@ pub enum Work {
 
 impl Work {
     /// Every workload.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SelectOne,
         Self::Lookup,
         Self::Wide,
@@ -63,6 +65,7 @@ impl Work {
         Self::Visit,
         Self::Stream,
         Self::Connect,
+        Self::ConnectScram,
         Self::Far,
         Self::FarOneByOne,
         Self::Checkout,
@@ -86,6 +89,7 @@ impl Work {
             Self::Visit => "w10-visit",
             Self::Stream => "w10-stream",
             Self::Connect => "w11-connect",
+            Self::ConnectScram => "w11-connect-scram",
             Self::Far => "w12-far",
             Self::FarOneByOne => "w12-far-one-by-one",
             Self::Checkout => "w13-checkout",
@@ -111,7 +115,7 @@ impl Work {
     /// that is called.
     pub fn unit(self) -> (u64, &'static str) {
         match self {
-            Self::SelectOne | Self::Lookup | Self::Connect => (1, "query"),
+            Self::SelectOne | Self::Lookup | Self::Connect | Self::ConnectScram => (1, "query"),
             Self::Wide => (WIDE_ROWS, "row"),
             Self::Integers => (INTEGER_ROWS, "row"),
             Self::BlobsBorrowed | Self::BlobsOwned => (BLOBS, "row"),

@@ -10,6 +10,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::scram::{salted, sign};
 use self::socket::Socket;
 use super::{Driver, PoolDriver, Target};
 use crate::Result;
@@ -233,12 +234,19 @@ impl Wire {
         message(&mut out, Some(b'Q'), |out| string(out, work::COPY_IN));
         message(&mut out, Some(b'd'), |out| {
             out.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
-            for event in events {
-                out.extend_from_slice(&3u16.to_be_bytes());
-                field(out, &event.id.to_be_bytes());
-                field(out, event.name.as_bytes());
-                field(out, &event.moment_us.to_be_bytes());
-            }
+        });
+        // The server takes a message when it is whole: long ones would keep it waiting.
+        for events in events.chunks(COPIED_AT_A_TIME) {
+            message(&mut out, Some(b'd'), |out| {
+                for event in events {
+                    out.extend_from_slice(&3u16.to_be_bytes());
+                    field(out, &event.id.to_be_bytes());
+                    field(out, event.name.as_bytes());
+                    field(out, &event.moment_us.to_be_bytes());
+                }
+            });
+        }
+        message(&mut out, Some(b'd'), |out| {
             out.extend_from_slice(&(-1i16).to_be_bytes());
         });
         message(&mut out, Some(b'c'), |_| {});
@@ -321,6 +329,9 @@ fn frames(input: &mut BytesMut, each: &mut impl FnMut(u8, &[u8])) -> Result<usiz
     input.reserve(16 * 1024);
     Ok(ready)
 }
+
+/// The rows of a CopyData: some 60 KiB.
+const COPIED_AT_A_TIME: usize = 1_500;
 
 /// How many bytes a Sync has.
 const SYNC: usize = 5;

@@ -103,7 +103,8 @@ impl<'p> Login<'p> {
     }
 }
 
-fn salted(password: &str, salt: &[u8], iterations: u32) -> Key {
+/// `SaltedPassword` of RFC 5802, of a password that SASLprep leaves as it is.
+pub(crate) fn salted(password: &str, salt: &[u8], iterations: u32) -> Key {
     let mut last = sign(password.as_bytes(), &[salt, &[0, 0, 0, 1]]);
     let mut result = last;
     for _ in 1..iterations {
@@ -115,7 +116,8 @@ fn salted(password: &str, salt: &[u8], iterations: u32) -> Key {
     result
 }
 
-fn sign(key: &[u8], parts: &[&[u8]]) -> Key {
+/// HMAC-SHA-256.
+pub(crate) fn sign(key: &[u8], parts: &[&[u8]]) -> Key {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length is a key");
     for part in parts {
         mac.update(part);
