@@ -190,8 +190,7 @@ impl Plan {
             match argument.as_str() {
                 "--quick" => {
                     plan.rounds = 3;
-                    plan.seconds = 0.25;
-                    plan.stream_rows = 100_000;
+                    plan.seconds = 0.2;
                     wanted.get_or_insert("Unix socket, current-thread".to_owned());
                 }
                 "--only" => plan.only.clone_from(value()?),
@@ -259,6 +258,7 @@ impl Plan {
                 crowd: line.1,
                 multi_thread: setting.multi_thread,
                 seconds: self.seconds,
+                checks: true,
                 stream_rows: self.stream_rows,
                 url: url.to_owned(),
                 root: root.map(str::to_owned),
@@ -280,6 +280,7 @@ impl Plan {
                         continue;
                     }
                     order.driver = (*driver).to_owned();
+                    order.checks = round == 0;
                     if line.0.writes() {
                         place.empty_sinks()?;
                     }

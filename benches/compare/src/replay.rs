@@ -1,8 +1,8 @@
 //! A process that answers as a PostgreSQL server would, without a database behind it: each
 //! statement of the workloads has its reply made beforehand.
 //!
-//! The bytes are those of a PostgreSQL 15 server, which `cost --verify` checks against one;
-//! made here and not kept in files because the rows are known by a rule. The client so
+//! The bytes are those that a PostgreSQL 15 server sends; made here and not kept in files
+//! because the rows are known by a rule. The client so
 //! measured finds its reply whole in the socket, the same in each run.
 
 use std::collections::HashMap;
@@ -461,9 +461,10 @@ impl Session {
         });
         self.flush()?;
         let initial = self.password_message(input)?;
-        // Behind the mechanism and a length: no channel binding, no other identity.
-        let first = initial.split("n=").last().unwrap_or_default();
-        let client_nonce = first.split("r=").last().unwrap_or_default();
+        // Behind the mechanism and a length: no channel binding, no other identity; then the
+        // user, who is not named again, and the nonce, which may hold all but a comma.
+        let (_, first) = initial.split_once(",,").ok_or("no client-first-message")?;
+        let (_, client_nonce) = first.split_once(",r=").ok_or("no nonce")?;
         let server_first = format!(
             "r={client_nonce}{SCRAM_NONCE},s={},i={SCRAM_ITERATIONS}",
             BASE64_STANDARD.encode(SCRAM_SALT)
@@ -475,8 +476,8 @@ impl Session {
         self.flush()?;
         let last = self.password_message(input)?;
         let without_proof = last.rsplit_once(",p=").map_or("", |(before, _)| before);
-        let signed = format!("n={first},{server_first},{without_proof}");
-        let signature = sign(&SERVER_KEY, &[signed.as_bytes()]);
+        let signed = format!("{first},{server_first},{without_proof}");
+        let signature = sign(&*SERVER_KEY, &[signed.as_bytes()]);
         message(&mut self.output, b'R', |out| {
             out.extend_from_slice(&12u32.to_be_bytes());
             out.extend_from_slice(format!("v={}", BASE64_STANDARD.encode(signature)).as_bytes());

@@ -106,6 +106,14 @@ impl Work {
         matches!(self, Self::Far | Self::FarOneByOne)
     }
 
+    /// Whether each run has so many rows that it takes a good part of a second.
+    pub fn is_bulky(self) -> bool {
+        matches!(
+            self,
+            Self::CopyIn | Self::CopyOut | Self::Visit | Self::Stream
+        )
+    }
+
     /// Whether it leaves rows behind.
     pub fn writes(self) -> bool {
         matches!(self, Self::Inserts | Self::CopyIn)
