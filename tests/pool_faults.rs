@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use kornak::{Pool, SqlState};
+use kornak::{ErrorKind, Pool, RetryPolicy, SqlState};
 use live::{config, eventually, poll_once};
 use pool_support::{Tested, at_rest};
 use support::address::Target;
 use support::deadline::{GENEROUS, blocking, within};
-use support::proxy::{Listen, Proxy};
+use support::proxy::{Fault, Listen, Proxy, Way};
 use support::raw::{RawClient, unique};
 use support::server;
 use xtask::server::{Server, StopMode};
@@ -281,4 +281,49 @@ async fn r33_an_idle_connection_that_does_not_answer_the_ping_is_replaced() {
     proxy.session(0).await.black_hole();
     let next = tested.acquire().await;
     assert_ne!(next.process_id(), process);
+}
+
+/// Nobody can tell what became of a COMMIT whose answer is lost, and nobody sends it again.
+#[tokio::test]
+async fn r2_a_link_cut_at_each_byte_of_commit_and_its_reply_leaves_the_outcome_unknown() {
+    let table = format!("kornak_{}", unique().replace('-', "_"));
+    let mut raw = RawClient::of_tests();
+    raw.execute(&format!("create table {table} (a int)"));
+    let insert = format!("insert into {table} values ($1)");
+    for way in [Way::ToServer, Way::ToClient] {
+        let proxy = Proxy::start(Listen::Unix, server::target().address);
+        let tested = Tested::over(proxy.address(), 1, |builder| builder);
+        let mut offset = 0;
+        // Until the link is cut behind the last byte.
+        loop {
+            let mut attempts = tested.pool.retry(RetryPolicy::default());
+            let mut attempt = attempts.next().await.unwrap().expect("the first");
+            attempt.execute(&insert, (offset,)).await.unwrap();
+            let link = proxy.session(offset as usize).await;
+            link.arm(way, offset as u64, Fault::Cut);
+            let ended = within(GENEROUS, "the commit", attempt.finish(Ok(()))).await;
+            if ended.is_ok() {
+                break;
+            }
+            let error = ended.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::CommitOutcomeUnknown, "{error}");
+            assert!(attempts.next().await.unwrap().is_none(), "{way:?} {offset}");
+            offset += 1;
+        }
+        assert!(offset > 20, "{way:?}: {offset} bytes are too few");
+        let mut observer = tested.observer().await;
+        tested.pool.close(GENEROUS).await;
+        observer.until_at_most(0, GENEROUS).await;
+        let first = match way {
+            // The server commits with the last byte of Execute; the five of Sync follow it.
+            Way::ToServer => offset - 1 - 5,
+            // Cut before its first byte, the link doesn't take the COMMIT either.
+            Way::ToClient => 1,
+        };
+        let written = raw.column(&format!("select a from {table} order by a"));
+        let expected: Vec<String> = (first..=offset).map(|a| a.to_string()).collect();
+        assert_eq!(written, expected, "{way:?}: once or never");
+        raw.execute(&format!("truncate {table}"));
+    }
+    raw.execute(&format!("drop table {table}"));
 }
