@@ -505,6 +505,14 @@ fn pool_verbs() -> Vec<Row> {
                 })
             },
         ),
+        on_pool(&["PoolQuery::fetch"], |place| {
+            Box::pin(async {
+                let query = place.tested.pool.query(FEW);
+                let query = query.timeout(Duration::from_secs(30)).bind((3,));
+                let mut rows = query.fetch::<String>().await.unwrap();
+                while rows.next().await.unwrap().is_some() {}
+            })
+        }),
         on_pool(&["Pool::acquire"], |place| {
             Box::pin(async {
                 let mut connection = place.tested.pool.acquire().await.unwrap();
