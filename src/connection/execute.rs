@@ -1,5 +1,6 @@
 //! How a statement is run: warm, or described first. What is cold is in `cold`.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result, ServerError, SqlState};
 use crate::params::{Params, check_count};
 use crate::protocol::{Part, Progress, Sink, Unit};
 use crate::row::{Columns, Plans};
-use crate::statement::{Description, Prepared, declared_oids, rolls_back};
+use crate::statement::{Description, Prepared, StatementCache, declared_oids, rolls_back};
 use crate::types::Type;
 use crate::wire::TransactionStatus;
 
@@ -403,18 +404,15 @@ impl Connection {
         write: impl FnOnce(&mut Unit<'_>) -> Result<()>,
         end: End,
     ) -> Result<()> {
+        let has_prelude = self.has_queued() || self.statements.has_closable();
         let link = &mut *self.link;
-        let resets = self.hygiene.is_wanted(link.core.transaction_status());
+        let status = link.core.transaction_status();
         let mut unit = link.core.start_unit(&mut link.output)?;
-        if self.statements.has_closable() {
-            for name in self.statements.begin_closing() {
-                unit.close_statement(name)?;
-            }
-        }
-        let reset = if resets { self.hygiene.steps() } else { &[] };
-        let queued = self.queued.iter().map(|sql| &**sql);
-        for (index, sql) in (0..).zip(reset.iter().copied().chain(queued)) {
-            unit.prefix(index, sql)?;
+        let mut resets = false;
+        if has_prelude {
+            resets = self.hygiene.is_wanted(status);
+            let reset = if resets { self.hygiene.steps() } else { &[] };
+            write_prelude(&mut unit, &mut self.statements, reset, &self.queued)?;
         }
         // Until it is finished, the unit takes itself back: what it closes is still to be
         // closed, and what is queued stays queued.
@@ -424,6 +422,16 @@ impl Connection {
             End::Open => unit.keep_open(),
             End::Copy => unit.keep_open_for_copy(),
         };
+        if has_prelude {
+            self.end_prelude(resets);
+        }
+        self.interrupted = true;
+        Ok(())
+    }
+
+    /// What goes before a statement has been written with it.
+    #[cold]
+    fn end_prelude(&mut self, resets: bool) {
         self.statements.end_closing();
         if resets {
             self.hygiene.start();
@@ -432,8 +440,6 @@ impl Connection {
             self.queued.clear();
             self.queue_generation += 1;
         }
-        self.interrupted = true;
-        Ok(())
     }
 
     /// Waits until the replies are in, or the sink pauses.
@@ -570,6 +576,25 @@ impl Reply {
                 })
         })
     }
+}
+
+/// Writes what goes before a statement: closes what has left the cache, resets the session,
+/// begins the transaction.
+#[cold]
+fn write_prelude(
+    unit: &mut Unit<'_>,
+    statements: &mut StatementCache,
+    reset: &[&str],
+    queued: &[Cow<'static, str>],
+) -> Result<()> {
+    for name in statements.begin_closing() {
+        unit.close_statement(name)?;
+    }
+    let queued = queued.iter().map(|sql| &**sql);
+    for (index, sql) in (0..).zip(reset.iter().copied().chain(queued)) {
+        unit.prefix(index, sql)?;
+    }
+    Ok(())
 }
 
 pub(super) fn is_stale(error: &ServerError) -> bool {

@@ -8,7 +8,7 @@ use super::transition::{Edge, Stage, edge};
 use super::unit::Unit;
 use crate::buffer::{ReadBuffer, WriteBuffer};
 use crate::error::{Error, ErrorKind, Result, ServerError, Severity};
-use crate::wire::{Frame, Split, TransactionStatus, backend, frontend, split, split_row, tag};
+use crate::wire::{Frame, Split, TransactionStatus, backend, frontend, split, split_known, tag};
 
 /// The size from which a row is lifted out of the read buffer, for a sink that keeps rows,
 /// instead of being copied, in bytes.
@@ -22,7 +22,7 @@ pub const SHARED_ROW_THRESHOLD: usize = 4 * 1024;
 #[derive(Debug)]
 pub struct Core {
     pub(super) queue: Queue,
-    status: TransactionStatus,
+    pub(super) status: TransactionStatus,
     /// The last flight has no Sync yet.
     pub(super) open: Option<OpenUnit>,
     /// What the core itself has to say, because the sink refused a COPY.
@@ -30,7 +30,7 @@ pub struct Core {
     /// How many bytes at the front of the input have been handled but not given up: if a sink
     /// panics, they are not handled again. Rows, which change no state, are added when the
     /// last of them has been shown.
-    handled: usize,
+    pub(super) handled: usize,
     broken: bool,
 }
 
@@ -63,7 +63,8 @@ struct Taken {
 }
 
 /// Where a run of messages ends.
-enum Stop {
+#[derive(Debug)]
+pub(super) enum Stop {
     Progress(Progress),
     /// At a large row, for a sink that keeps rows: so long as a whole, and its body.
     SharedRow {
@@ -325,32 +326,54 @@ impl Core {
     fn handle_run<S: Sink>(&mut self, filled: &[u8], sink: &mut S) -> Result<Stop> {
         let mut rest = filled;
         loop {
-            if let Some(at) = self.place_of_rows() {
-                let flow = self.handle_rows(at, &mut rest, sink);
-                self.handled = filled.len() - rest.len();
-                if flow.is_break() {
-                    return Ok(Stop::Progress(Progress::Paused));
-                }
-            }
-            let frame = match split(rest)? {
-                Split::Frame(frame) => frame,
-                Split::Incomplete { .. } if self.queue.is_empty() => {
-                    return Ok(Stop::Progress(Progress::Idle));
-                }
-                Split::Incomplete { needed } => {
-                    return Ok(Stop::Progress(Progress::NeedInput { needed }));
-                }
-            };
-            let (length, body) = (frame.total_len(), frame.body.len());
-            if S::SHARES_ROWS && frame.tag == tag::DATA_ROW && body >= SHARED_ROW_THRESHOLD {
-                return Ok(Stop::SharedRow { length, body });
-            }
-            rest = &rest[length..];
-            self.handled = filled.len() - rest.len();
-            if self.handle_frame(frame, sink)?.is_break() {
+            if self.handle_course(filled.len(), &mut rest, sink).is_break() {
                 return Ok(Stop::Progress(Progress::Paused));
             }
+            if rest.is_empty() && self.queue.is_empty() {
+                return Ok(Stop::Progress(Progress::Idle));
+            }
+            if let Some(stop) = self.handle_next(filled.len(), &mut rest, sink)? {
+                return Ok(stop);
+            }
         }
+    }
+
+    /// Handles the rows at the front of `rest`, the end of `length` bytes, and the message
+    /// behind them, by the transition table.
+    #[inline]
+    pub(super) fn handle_next<S: Sink>(
+        &mut self,
+        length: usize,
+        rest: &mut &[u8],
+        sink: &mut S,
+    ) -> Result<Option<Stop>> {
+        if let Some(at) = self.place_of_rows() {
+            let flow = self.handle_rows(at, rest, sink);
+            self.handled = length - rest.len();
+            if flow.is_break() {
+                return Ok(Some(Stop::Progress(Progress::Paused)));
+            }
+        }
+        let frame = match split(rest)? {
+            Split::Frame(frame) => frame,
+            Split::Incomplete { .. } if self.queue.is_empty() => {
+                return Ok(Some(Stop::Progress(Progress::Idle)));
+            }
+            Split::Incomplete { needed } => {
+                return Ok(Some(Stop::Progress(Progress::NeedInput { needed })));
+            }
+        };
+        let (whole, body) = (frame.total_len(), frame.body.len());
+        if S::SHARES_ROWS && frame.tag == tag::DATA_ROW && body >= SHARED_ROW_THRESHOLD {
+            return Ok(Some(Stop::SharedRow {
+                length: whole,
+                body,
+            }));
+        }
+        *rest = &rest[whole..];
+        self.handled = length - rest.len();
+        let flow = self.handle_frame(frame, sink)?;
+        Ok(flow.is_break().then_some(Stop::Progress(Progress::Paused)))
     }
 
     /// Where the next messages belong if they may be rows.
@@ -369,7 +392,7 @@ impl Core {
     #[inline]
     fn handle_rows<S: Sink>(&self, at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> {
         let wanted = !self.queue.is_front_discarded() && !matches!(at.part, Part::Prefix(_));
-        while let Some((row, behind)) = split_row(rest) {
+        while let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(rest) {
             if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
                 break;
             }
@@ -607,6 +630,7 @@ impl Core {
     }
 
     /// Appends the Sync of the open flight.
+    #[inline]
     pub(super) fn start_sync(&mut self, out: &mut WriteBuffer) {
         frontend::sync(out);
         self.queue.push_sync();

@@ -6,6 +6,7 @@
 //! [`Startup`] is the dialogue before it.
 
 mod core;
+mod course;
 pub mod md5;
 mod queue;
 pub mod saslprep;

@@ -1,7 +1,5 @@
 //! The queue of owed replies: the truth about where in the dialogue a connection is.
 
-use std::collections::VecDeque;
-
 use super::sink::{At, Part};
 use super::transition::{Stage, Stages};
 
@@ -12,7 +10,9 @@ use super::transition::{Stage, Stages};
 /// flight counts while any of its entries is owed or while it is open.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    entries: VecDeque<Entry>,
+    /// Those before `served` are over, and are given up when all are or room is needed.
+    entries: Vec<Entry>,
+    served: usize,
     /// The number of the front flight, or of the next one where there is none.
     front_flight: u64,
     /// The number that the next flight gets.
@@ -41,6 +41,15 @@ impl Entry {
             flight,
             part: self.part(stage == Stage::Sync),
         }
+    }
+
+    /// Whether the replies that are owed are those of a statement of the caller in its usual
+    /// course: BindComplete may be among them, and is not the last.
+    #[inline]
+    pub(super) fn is_usual(&self) -> bool {
+        self.role == Role::Statement
+            && self.awaits.is_within(USUAL)
+            && !self.awaits.without(Stage::Bind).is_empty()
     }
 
     #[inline]
@@ -105,18 +114,30 @@ impl Queue {
     /// Adds an entry to the last flight.
     #[inline]
     pub(super) fn push(&mut self, entry: Entry) {
-        self.entries.push_back(entry);
+        if self.entries.len() == self.entries.capacity() {
+            self.make_room();
+        }
+        self.entries.push(entry);
+    }
+
+    /// A queue that is never empty doesn't grow by what is over. More is given up than moved.
+    #[cold]
+    fn make_room(&mut self) {
+        if self.served > self.entries.len() / 2 {
+            self.entries.drain(..self.served);
+            self.served = 0;
+        }
     }
 
     /// The last flight awaits its ReadyForQuery: in its last entry, where one is still owed.
     #[inline]
     pub(super) fn push_sync(&mut self) {
-        match self.entries.back_mut() {
+        match self.last_mut() {
             // An entry that awaits a ReadyForQuery already belongs to the flight before.
             Some(entry) if !entry.awaits.ends_flight() => {
                 entry.awaits = entry.awaits.with(Stage::Sync)
             }
-            _ => self.entries.push_back(Entry {
+            _ => self.push(Entry {
                 awaits: Stages::NONE.with(Stage::Sync),
                 role: Role::Statement,
                 statement: 0,
@@ -127,20 +148,25 @@ impl Queue {
 
     /// Says how the COPY of the last entry goes on, unless it has failed already.
     pub(super) fn set_copy(&mut self, copy: CopyIn) {
-        if let Some(entry) = self.entries.back_mut() {
+        if let Some(entry) = self.last_mut() {
             entry.copy = copy;
         }
+    }
+
+    #[inline]
+    fn last_mut(&mut self) -> Option<&mut Entry> {
+        self.entries[self.served..].last_mut()
     }
 
     /// The entry that is served next.
     #[inline]
     pub(super) fn front(&self) -> Option<&Entry> {
-        self.entries.front()
+        self.entries.get(self.served)
     }
 
     #[inline]
     pub(super) fn front_mut(&mut self) -> Option<&mut Entry> {
-        self.entries.front_mut()
+        self.entries.get_mut(self.served)
     }
 
     /// Whether the caller of the front flight has gone.
@@ -163,18 +189,22 @@ impl Queue {
     /// Nothing of the front entry is owed any more.
     #[inline]
     pub(super) fn pop(&mut self) {
-        self.entries.pop_front();
+        self.served += 1;
+        if self.served >= self.entries.len() {
+            self.entries.clear();
+            self.served = 0;
+        }
     }
 
     /// Drops all that the server skips after an error: everything before the next Sync.
     /// Returns whether that Sync has been sent.
     pub(super) fn skip_to_sync(&mut self) -> bool {
-        while let Some(entry) = self.entries.front_mut() {
+        while let Some(entry) = self.front_mut() {
             if entry.awaits.has(Stage::Sync) {
                 entry.awaits = Stages::NONE.with(Stage::Sync);
                 return true;
             }
-            self.entries.pop_front();
+            self.pop();
         }
         false
     }
@@ -212,14 +242,14 @@ impl Queue {
     #[inline]
     pub(super) fn mark(&self) -> QueueMark {
         QueueMark {
-            entries: self.entries.len(),
+            entries: self.entries.len() - self.served,
             next_flight: self.next_flight,
         }
     }
 
     /// Forgets what was added after `mark`; nothing may have been served since.
     pub(super) fn truncate(&mut self, mark: QueueMark) {
-        self.entries.truncate(mark.entries);
+        self.entries.truncate(self.served + mark.entries);
         self.next_flight = mark.next_flight;
         self.discarded.retain(|flight| *flight < mark.next_flight);
     }
@@ -231,6 +261,12 @@ impl Queue {
         }
     }
 }
+
+/// What a prepared statement awaits.
+const USUAL: Stages = Stages::NONE
+    .with(Stage::Bind)
+    .with(Stage::Execute)
+    .with(Stage::Sync);
 
 /// How many entries an idle queue keeps room for.
 const KEPT_ENTRIES: usize = 256;

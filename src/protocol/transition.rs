@@ -170,6 +170,16 @@ pub(super) fn edge(stage: Stage, tag: u8) -> Edge {
         .unwrap_or(Edge::Illegal)
 }
 
+/// Whether the message `tag` ends `stage`.
+pub(super) const fn ends(stage: Stage, tag: u8) -> bool {
+    matches!(EDGES[stage as usize][tag as usize], Edge::Done)
+}
+
+/// Whether `stage` goes on behind the message `tag`.
+pub(super) const fn goes_on(stage: Stage, tag: u8) -> bool {
+    matches!(EDGES[stage as usize][tag as usize], Edge::Stay)
+}
+
 const fn lay_out() -> [[Edge; 128]; STAGES] {
     let mut edges = [[Edge::Illegal; 128]; STAGES];
     let mut i = 0;
@@ -207,6 +217,12 @@ impl Stages {
     #[inline]
     pub(super) const fn has(self, stage: Stage) -> bool {
         self.0 & 1 << stage as u32 != 0
+    }
+
+    /// Whether all its stages are in `others`.
+    #[inline]
+    pub(super) const fn is_within(self, others: Self) -> bool {
+        self.0 & !others.0 == 0
     }
 
     /// Whether a ReadyForQuery is awaited: the entry is its flight's last.

@@ -222,7 +222,7 @@ impl<S: BuildHasher> StatementCache<S> {
     /// Whether [`begin_closing`](Self::begin_closing) may have something.
     #[inline]
     pub(crate) fn has_closable(&self) -> bool {
-        !self.evicted.is_empty() || !self.unsettled.is_empty() || !self.closing.is_empty()
+        self.evicted.len() | self.unsettled.len() | self.closing.len() != 0
     }
 
     /// The names to close on the server now. Closing a name that it doesn't know is no error

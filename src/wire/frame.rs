@@ -59,18 +59,18 @@ pub fn split(input: &[u8]) -> Result<Split<'_>> {
     }
 }
 
-/// The body of the DataRow at the front of `input`, and what is behind it; `None` for any
-/// other message and for an incomplete one.
+/// The body of the message at the front of `input`, and what is behind it, if that is a whole
+/// one that begins with `TAG`.
 ///
-/// For the loop over rows: [`split`] says the rest.
-#[inline]
-pub fn split_row(input: &[u8]) -> Option<(&[u8], &[u8])> {
+/// For loops that know what comes: [`split`] says the rest.
+#[inline(always)]
+pub fn split_known<const TAG: u8>(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&[tag, a, b, c, d], rest) = input.split_first_chunk::<HEADER>()?;
     let length = u32::from_be_bytes([a, b, c, d]);
-    if tag != tag::DATA_ROW || length < LENGTHS[usize::from(tag::DATA_ROW)].least {
+    let allowed = LENGTHS[usize::from(TAG)];
+    if tag != TAG || length.wrapping_sub(allowed.least) >= allowed.count {
         return None;
     }
-    // A length above the protocol's limit is one that has not arrived.
     rest.split_at_checked(length as usize - LENGTH_FIELD)
 }
 

@@ -18,4 +18,4 @@ mod reader;
 pub mod tag;
 
 pub use self::backend::TransactionStatus;
-pub use self::frame::{Frame, Split, split, split_row};
+pub use self::frame::{Frame, Split, split, split_known};

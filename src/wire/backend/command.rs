@@ -20,15 +20,7 @@ impl<'a> CommandComplete<'a> {
     #[inline]
     pub fn parse(body: &'a [u8]) -> Result<Self> {
         match body.split_last() {
-            // Of NUL and of what isn't ASCII, one less or the byte itself has the highest bit.
-            Some((0, tag))
-                if tag
-                    .iter()
-                    .fold(0, |seen, byte| seen | byte | byte.wrapping_sub(1))
-                    < 0x80 =>
-            {
-                Ok(Self { tag })
-            }
+            Some((0, tag)) if is_text(tag) => Ok(Self { tag }),
             _ => Err(malformed(body)),
         }
     }
@@ -60,34 +52,87 @@ impl<'a> CommandComplete<'a> {
     /// the tag's last space; 0 for the commands that don't say.
     #[inline]
     pub fn rows(&self) -> u64 {
-        let digits = self
-            .tag
-            .iter()
-            .rev()
-            .take_while(|byte| byte.is_ascii_digit());
-        let (words, number) = self.tag.split_at(self.tag.len() - digits.count());
-        if words.last() != Some(&b' ') || !COUNTING.iter().any(|word| words.starts_with(word)) {
-            return 0;
+        let (mut words, mut rows, mut unit) = (self.tag, 0, 1);
+        while let Some((digit @ b'0'..=b'9', before)) = words.split_last() {
+            if self.tag.len() - words.len() == MAX_DIGITS {
+                return self.many_rows();
+            }
+            rows += u64::from(digit - b'0') * unit;
+            unit = unit.wrapping_mul(10);
+            words = before;
         }
-        let digit = |byte: &u8| u64::from(byte - b'0');
-        if number.len() < MAX_DIGITS {
-            number.iter().fold(0, |rows, byte| rows * 10 + digit(byte))
+        if words.last() == Some(&b' ') && self.counts_rows() {
+            rows
         } else {
-            let exact = number.iter().try_fold(0_u64, |rows, byte| {
-                rows.checked_mul(10)?.checked_add(digit(byte))
-            });
-            exact.unwrap_or(0)
+            0
         }
+    }
+
+    /// [`rows`](Self::rows) where there are more digits than are sure to fit.
+    #[cold]
+    fn many_rows(&self) -> u64 {
+        let mut words = self.tag.rsplit(|byte| *byte == b' ');
+        let number = words.next().unwrap_or_default();
+        let rows = number.iter().try_fold(0_u64, |rows, byte| {
+            let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+            rows.checked_mul(10)?.checked_add(digit)
+        });
+        rows.filter(|_| self.counts_rows()).unwrap_or(0)
+    }
+
+    /// Whether the command is one that says how many rows it touched.
+    #[inline]
+    fn counts_rows(&self) -> bool {
+        let is_usual = self.tag.first_chunk().is_some_and(|first| {
+            let word = u64::from_be_bytes(*first) & !0xff;
+            USUAL.contains(&word)
+        });
+        is_usual || self.is_other_counting()
+    }
+
+    #[cold]
+    fn is_other_counting(&self) -> bool {
+        COUNTING.iter().any(|word| self.tag.starts_with(word))
     }
 }
 
-/// How many digits the largest `u64` has: fewer always fit.
-const MAX_DIGITS: usize = 20;
+/// Whether a tag is ASCII without NUL.
+#[inline]
+fn is_text(tag: &[u8]) -> bool {
+    match tag.last_chunk() {
+        // The last word may begin within the one before.
+        Some(last) => {
+            let mut words = tag.chunks_exact(size_of::<u64>());
+            is_word_text(last) && words.all(|word| word.try_into().is_ok_and(is_word_text))
+        }
+        None => tag.iter().all(|byte| matches!(byte, 1..0x80)),
+    }
+}
+
+/// Of NUL and of what isn't ASCII, one less or the byte itself has the highest bit; it is
+/// borrowed from a byte only behind a NUL.
+#[inline]
+fn is_word_text(word: &[u8; 8]) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let word = u64::from_le_bytes(*word);
+    (word | word.wrapping_sub(ONES)) & (ONES << 7) == 0
+}
+
+/// How many digits always fit into a `u64`.
+const MAX_DIGITS: usize = 19;
 
 /// The commands that say how many rows they touched, each with the space behind it
 /// (`display_rowcount` in the server's `cmdtaglist.h`).
 const COUNTING: &[&[u8]] = &[
     b"SELECT ", b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE ", b"FETCH ", b"MOVE ", b"COPY ",
+];
+
+/// The first of them, as the first eight bytes of a tag without the last.
+const USUAL: [u64; 4] = [
+    u64::from_be_bytes(*b"SELECT \0"),
+    u64::from_be_bytes(*b"INSERT \0"),
+    u64::from_be_bytes(*b"UPDATE \0"),
+    u64::from_be_bytes(*b"DELETE \0"),
 ];
 
 #[cold]

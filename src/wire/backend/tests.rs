@@ -549,6 +549,15 @@ fn command_tags_say_how_many_rows() {
         ("SELECT +5", "SELECT", 0),
         ("SELECT -5", "SELECT", 0),
         ("SELECT 18446744073709551616", "SELECT", 0),
+        (
+            "SELECT 9999999999999999999",
+            "SELECT",
+            9_999_999_999_999_999_999,
+        ),
+        ("SELECT 00000000000000000000000007", "SELECT", 7),
+        ("SELECT x0000000000000000000000007", "SELECT", 0),
+        ("VACUUM 18446744073709551615", "VACUUM", 0),
+        ("SELECTED 5", "SELECTED", 0),
         ("VACUUM 5", "VACUUM", 0),
     ] {
         let body = [tag.as_bytes(), b"\0"].concat();
@@ -558,6 +567,20 @@ fn command_tags_say_how_many_rows() {
             (command, rows),
             "{tag}"
         );
+    }
+}
+
+#[test]
+fn a_byte_that_is_not_ascii_is_found_wherever_it_is_in_a_tag() {
+    for length in 0..40 {
+        for place in 0..length {
+            for byte in 0..=u8::MAX {
+                let mut body = vec![b'\x01'; length + 1];
+                (body[place], body[length]) = (byte, 0);
+                let is_text = (1..0x80).contains(&byte);
+                assert_eq!(CommandComplete::parse(&body).is_ok(), is_text, "{body:?}");
+            }
+        }
     }
 }
 
