@@ -455,7 +455,7 @@ impl Connection {
                     .await?
             }
         };
-        Ok(one.into_optional()? == Some(true))
+        Ok(one.take_optional()? == Some(true))
     }
 
     /// Has the server wait for so long at most: `lock_timeout` is set for this statement

@@ -30,7 +30,8 @@ pub(super) enum End {
 }
 
 impl Connection {
-    /// Runs one statement and gives its rows to `collector`.
+    /// Runs one statement, gives its rows to `collector`, and returns the number in its command
+    /// tag.
     ///
     /// What a connection at rest does with a statement that it has prepared is all here;
     /// everything else has a future of its own on the heap, so that this one stays small.
@@ -45,15 +46,30 @@ impl Connection {
         params: &P,
         collector: &mut C,
         limit: Limit,
-    ) -> Result<Reply> {
+    ) -> Result<u64> {
         let mut is_retry = false;
         if self.is_at_rest() {
             self.link.set_limit(limit);
             if let Some(prepared) = self.find(sql, params, collector) {
                 let in_transaction = self.is_in_transaction();
-                match self.execute_prepared(&prepared, params, collector).await {
+                let executed = match self.start_execute(&prepared, params) {
+                    Ok(()) => {
+                        let columns = prepared.description().columns();
+                        let mut sink = WarmSink::new(collector).expecting(columns);
+                        match self.exchange(&mut sink).await {
+                            Ok(progress) if self.ends_well(progress, &sink.reply) => {
+                                return Ok(sink.reply.rows);
+                            }
+                            Ok(progress) => self.end_exchange(progress, sink.reply),
+                            Err(error) => Err(error),
+                        }
+                    }
+                    Err(error) => Err(error),
+                };
+                match executed {
                     Ok(reply) if !self.is_stale(&prepared, &reply) || in_transaction => {
-                        return reply.check_for(sql).map_err(|error| error.with_sql(sql));
+                        let reply = reply.check_for(sql).map_err(|error| error.with_sql(sql))?;
+                        return Ok(reply.rows);
                     }
                     Ok(_) => {}
                     Err(error) if self.is_misfit(&prepared, &error) => {}
@@ -62,9 +78,11 @@ impl Connection {
                 is_retry = true;
             }
         }
-        Box::pin(self.run_unready(sql, params, collector, limit, is_retry))
-            .await
-            .map_err(|error| error.with_sql(sql))
+        let ran = Box::pin(self.run_unready(sql, params, collector, limit, is_retry)).await;
+        match ran {
+            Ok(reply) => Ok(reply.rows),
+            Err(error) => Err(error.with_sql(sql)),
+        }
     }
 
     /// [`run`](Self::run) for a connection that has to be brought to rest, or a statement
@@ -111,7 +129,6 @@ impl Connection {
     /// Outside a transaction it may be prepared and run once more: the server refused it at
     /// Bind, before it ran, so that nothing is done twice. Within one it has failed the
     /// transaction too.
-    #[inline]
     pub(super) fn is_stale(&mut self, prepared: &Arc<Prepared>, reply: &Reply) -> bool {
         let is_stale = reply.is_stale();
         if is_stale || reply.is_invalid() || self.is_pooled && !reply.fits() {
@@ -449,8 +466,21 @@ impl Connection {
         poll_fn(|cx| link.poll_exchange(cx, sink, Until::Idle)).await
     }
 
-    /// The replies are in, or the sink paused for good.
+    /// Whether the replies are in, and nothing in them needs a second look: what nearly every
+    /// exchange comes to. Else [`end_exchange`](Self::end_exchange) has the last word.
     #[inline]
+    pub(super) fn ends_well(&mut self, progress: Progress, reply: &Reply) -> bool {
+        let is_well = progress == Progress::Idle
+            && reply.is_well()
+            && !self.hygiene.is_under_way()
+            && !self.link.session.commands.are_notable;
+        if is_well {
+            self.interrupted = false;
+        }
+        is_well
+    }
+
+    /// The replies are in, or the sink paused for good.
     pub(super) fn end_exchange(&mut self, progress: Progress, reply: Reply) -> Result<Reply> {
         if progress == Progress::Idle {
             self.interrupted = false;
@@ -515,13 +545,21 @@ impl Connection {
 }
 
 impl Reply {
+    /// Whether there is nothing to be said of it.
+    #[inline]
+    fn is_well(&self) -> bool {
+        self.error.is_none()
+            && self.failure.is_none()
+            && !self.changed
+            && self.command != Command::Rollback
+    }
+
     /// The reply of a statement of the caller that went well.
     ///
     /// # Errors
     ///
     /// As [`check`](Self::check); and if something else than a rollback was asked for and
     /// answered with one, as COMMIT is in a failed transaction.
-    #[inline]
     fn check_for(self, sql: &str) -> Result<Self> {
         let reply = self.check()?;
         if reply.command == Command::Rollback && !rolls_back(sql) {
@@ -533,7 +571,6 @@ impl Reply {
     /// Whether the server no longer has the statement as it was prepared, and said so before
     /// it ran: it doesn't know the name (26000, `FetchPreparedStatement`), or its result has
     /// changed (0A000, `RevalidateCachedQuery` in the server's `plancache.c`).
-    #[inline]
     fn is_stale(&self) -> bool {
         match &self.error {
             Some(error) if !self.bound && matches!(error.0, Part::Statement(_)) => {
@@ -553,7 +590,6 @@ impl Reply {
     /// Whether the server, planning the statement anew, finds that it makes no sense any more
     /// (class 42): the types that it gave the parameters may be the reason, and another Parse
     /// would infer others.
-    #[inline]
     fn is_invalid(&self) -> bool {
         self.error.as_deref().is_some_and(|(part, error)| {
             !self.bound && matches!(part, Part::Statement(_)) && error.sqlstate().class() == "42"

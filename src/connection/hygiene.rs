@@ -72,6 +72,12 @@ impl Hygiene {
         }
     }
 
+    /// Whether the reset is sent, and not known to be complete.
+    #[inline]
+    pub(super) fn is_under_way(&self) -> bool {
+        self.is_under_way
+    }
+
     /// Whether the next statement finds the session as a new one has it, as far as is known:
     /// it means the same then to each connection of a pool.
     pub(super) fn is_pristine(&self) -> bool {
@@ -164,7 +170,6 @@ impl Connection {
     /// # Errors
     ///
     /// If the reset failed: the connection is closed, and the statement behind it did not run.
-    #[inline]
     pub(super) fn check_reset(&mut self, reply: &Reply) -> Result<()> {
         if !self.hygiene.is_under_way {
             return Ok(());

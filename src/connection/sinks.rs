@@ -21,6 +21,9 @@ pub trait Collector {
     /// so that the connection is at rest when the error is told.
     const STOPS_AT_FAILURE: bool = false;
 
+    /// Whether the number in the command tag is asked for, in a pipeline.
+    const COUNTS_ROWS: bool = false;
+
     /// The columns are known: types are checked here, once.
     ///
     /// # Errors
@@ -353,6 +356,8 @@ impl Sink for Nothing {
 pub struct Ignore;
 
 impl Collector for Ignore {
+    const COUNTS_ROWS: bool = true;
+
     fn begin(&mut self, _: &Columns, _: &mut Plans) -> Result<()> {
         Ok(())
     }
@@ -435,15 +440,38 @@ impl<T> One<T> {
     /// # Errors
     ///
     /// If there was more than one row.
-    pub(crate) fn into_optional(self) -> Result<Option<T>> {
+    #[inline]
+    pub(crate) fn take_optional(&mut self) -> Result<Option<T>> {
         if self.more {
-            return Err(Error::new(
-                ErrorKind::TooManyRows,
-                "the query returned more than one row",
-            ));
+            return Err(too_many_rows());
         }
-        Ok(self.row)
+        Ok(self.row.take())
     }
+
+    /// # Errors
+    ///
+    /// If there was no row, or more than one.
+    #[inline]
+    pub(crate) fn take_one(&mut self) -> Result<T> {
+        match self.row.take() {
+            Some(row) if !self.more => Ok(row),
+            Some(_) => Err(too_many_rows()),
+            None => Err(no_row()),
+        }
+    }
+}
+
+#[cold]
+fn too_many_rows() -> Error {
+    Error::new(
+        ErrorKind::TooManyRows,
+        "the query returned more than one row",
+    )
+}
+
+#[cold]
+fn no_row() -> Error {
+    Error::new(ErrorKind::NoRows, "the query returned no row")
 }
 
 impl<T: for<'r> FromRow<'r>> Collector for One<T> {

@@ -12,7 +12,7 @@ use super::observe::Observation;
 use super::sinks::{All, Ignore, One, Script, Visit};
 use super::stream::RowStream;
 use super::timer::Limit;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::params::Params;
 use crate::row::{FromRow, RowRef};
 use crate::statement::Description;
@@ -163,10 +163,7 @@ impl Connection {
     /// As [`fetch_one`](Self::fetch_one).
     pub async fn execute(&mut self, sql: &str, params: impl Params) -> Result<u64> {
         let limit = self.default_limit();
-        Ok(self
-            .run_watched(sql, &params, &mut Ignore, limit)
-            .await?
-            .rows)
+        self.run_watched(sql, &params, &mut Ignore, limit).await
     }
 
     /// Runs a script: any number of statements separated by semicolons, without parameters
@@ -336,11 +333,9 @@ impl<'c, 'q, P: Params> Query<'c, 'q, P> {
     /// As there.
     pub async fn execute(self) -> Result<u64> {
         let limit = self.limit();
-        Ok(self
-            .connection
+        self.connection
             .run_watched(self.sql, &self.params, &mut Ignore, limit)
-            .await?
-            .rows)
+            .await
     }
 
     fn limit(&self) -> Limit {
@@ -355,11 +350,9 @@ async fn fetch_one<T: for<'r> FromRow<'r>>(
     params: &impl Params,
     limit: Limit,
 ) -> Result<T> {
-    match fetch_optional(connection, sql, params, limit).await {
-        Ok(Some(row)) => Ok(row),
-        Ok(None) => Err(Error::new(ErrorKind::NoRows, "the query returned no row").with_sql(sql)),
-        Err(error) => Err(error),
-    }
+    let mut one = One::new();
+    connection.run_watched(sql, params, &mut one, limit).await?;
+    one.take_one().map_err(|error| error.with_sql(sql))
 }
 
 async fn fetch_optional<T: for<'r> FromRow<'r>>(
@@ -370,7 +363,7 @@ async fn fetch_optional<T: for<'r> FromRow<'r>>(
 ) -> Result<Option<T>> {
     let mut one = One::new();
     connection.run_watched(sql, params, &mut one, limit).await?;
-    one.into_optional().map_err(|error| error.with_sql(sql))
+    one.take_optional().map_err(|error| error.with_sql(sql))
 }
 
 async fn fetch_all<T: for<'r> FromRow<'r>>(
@@ -392,7 +385,7 @@ async fn for_each<V: Visited>(
     limit: Limit,
 ) -> Result<u64> {
     let mut visit = Visit::new(|row: RowRef<'_>| visitor(row).into_flow());
-    let reply = connection.run_watched(sql, params, &mut visit, limit).await;
+    let rows = connection.run_watched(sql, params, &mut visit, limit).await;
     if let (Some((columns, plans)), Some(entry)) = (
         visit.into_plans(),
         connection.statements.lookup(sql, params),
@@ -402,7 +395,7 @@ async fn for_each<V: Visited>(
             entry.plans = plans;
         }
     }
-    Ok(reply?.rows)
+    rows
 }
 
 async fn script(connection: &mut Connection, sql: &str, limit: Limit) -> Result<()> {

@@ -11,7 +11,8 @@ use crate::wire::limits::MAX_FRONTEND_MESSAGE;
 /// The messages of one flight, and with each message the reply that it will be owed.
 ///
 /// [`finish`](Self::finish) ends it with Sync. Dropped before that, it takes its bytes and
-/// its replies back: an error in the middle of encoding has sent nothing.
+/// its replies back: an error in the middle of encoding has sent nothing. Flights before
+/// [`start_next`](Self::start_next) are whole, and stay.
 #[derive(Debug)]
 #[must_use = "a unit that is dropped takes everything back"]
 pub struct Unit<'a> {
@@ -271,6 +272,21 @@ impl<'a> Unit<'a> {
             Stages::NONE.with(Stage::Execute),
         );
         Ok(())
+    }
+
+    /// Ends the flight with Sync, and begins another behind it.
+    #[inline]
+    pub fn start_next(&mut self) {
+        self.core.start_sync(self.out);
+        (self.mark, self.queue_mark) = (self.out.mark(), self.core.queue.mark());
+        self.flight = self.core.queue.begin_flight();
+    }
+
+    /// Takes back what is in the flight so far, and nothing before it.
+    pub fn take_back(&mut self) {
+        self.out.truncate(self.mark);
+        self.core.queue.truncate(self.queue_mark);
+        self.flight = self.core.queue.begin_flight();
     }
 
     /// Ends the flight with Sync and returns its number.

@@ -20,7 +20,7 @@ pub(crate) use self::on::{Observation, Place};
 pub(crate) use self::on::{connecting, notice};
 
 use super::Connection;
-use super::sinks::{Collector, Reply};
+use super::sinks::Collector;
 use super::timer::Limit;
 use crate::error::Result;
 use crate::params::Params;
@@ -43,11 +43,11 @@ impl Connection {
         params: &'a P,
         collector: &'a mut C,
         limit: Limit,
-    ) -> impl Future<Output = Result<Reply>> + 'a {
+    ) -> impl Future<Output = Result<u64>> + 'a {
         let observation = Observation::start(self, sql);
         observation.watch(
             self.run(sql, params, collector, limit),
-            |reply| Some(reply.rows),
+            |rows| Some(*rows),
             |error| error,
         )
     }

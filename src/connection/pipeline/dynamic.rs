@@ -156,9 +156,9 @@ impl Pipeline for Statements<'_> {
         self.items.visit(slots, visitor)
     }
 
-    fn finish(&self, slots: Self::Slots) -> Result<Results, PipelineError> {
+    fn finish(&self, mut slots: Self::Slots) -> Result<Results, PipelineError> {
         let mut results = Vec::with_capacity(slots.len());
-        for (index, (item, slot)) in (0..).zip(self.items.iter().zip(slots)) {
+        for (index, (item, slot)) in (0..).zip(self.items.iter().zip(&mut slots)) {
             let result = slot.finish(item).map_err(|error| at((index, error)))?;
             results.push(Some(Ok(result)));
         }
@@ -168,8 +168,8 @@ impl Pipeline for Statements<'_> {
         })
     }
 
-    fn finish_each(&self, slots: Self::Slots) -> Results {
-        let both = self.items.iter().zip(slots);
+    fn finish_each(&self, mut slots: Self::Slots) -> Results {
+        let both = self.items.iter().zip(&mut slots);
         Results {
             statements: self.id,
             results: both.map(|(item, slot)| Some(slot.finish(item))).collect(),
@@ -185,14 +185,14 @@ trait AnyItem {
     fn sql(&self) -> &str;
     fn params(&self) -> &dyn Params;
     fn collector(&self) -> Box<dyn AnyCollector + Send>;
-    fn finish(&self, collector: Box<dyn Any + Send>, rows: u64) -> Result<Box<dyn Any + Send>>;
+    fn finish(&self, collector: &mut dyn Any, rows: u64) -> Result<Box<dyn Any + Send>>;
 }
 
 /// [`Collector`] without its types.
 trait AnyCollector {
     fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()>;
     fn row(&mut self, row: RowBytes<'_>) -> Result<ControlFlow<()>>;
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+    fn as_any(&mut self) -> &mut dyn Any;
 }
 
 impl<I> AnyItem for I
@@ -211,10 +211,10 @@ where
         Box::new(sealed::Item::collector(self))
     }
 
-    fn finish(&self, collector: Box<dyn Any + Send>, rows: u64) -> Result<Box<dyn Any + Send>> {
-        match collector.downcast::<I::Collector>() {
-            Ok(collector) => Ok(Box::new(sealed::Item::finish(self, *collector, rows)?)),
-            Err(_) => Err(Error::usage("a statement was given another's rows")),
+    fn finish(&self, collector: &mut dyn Any, rows: u64) -> Result<Box<dyn Any + Send>> {
+        match collector.downcast_mut::<I::Collector>() {
+            Some(collector) => Ok(Box::new(sealed::Item::finish(self, collector, rows)?)),
+            None => Err(Error::usage("a statement was given another's rows")),
         }
     }
 }
@@ -239,8 +239,8 @@ impl sealed::Item for Boxed<'_> {
         BoxedCollector(self.0.collector())
     }
 
-    fn finish(&self, collector: BoxedCollector, rows: u64) -> Result<Box<dyn Any + Send>> {
-        self.0.finish(collector.0.into_any(), rows)
+    fn finish(&self, collector: &mut BoxedCollector, rows: u64) -> Result<Box<dyn Any + Send>> {
+        self.0.finish(collector.0.as_any(), rows)
     }
 }
 
@@ -250,6 +250,8 @@ pub struct BoxedCollector(Box<dyn AnyCollector + Send>);
 impl Collector for BoxedCollector {
     // Some of them may keep rows; to the others it makes no difference but for large ones.
     const SHARES_ROWS: bool = true;
+
+    const COUNTS_ROWS: bool = true;
 
     fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()> {
         self.0.begin(columns, plans)
@@ -269,7 +271,7 @@ impl<C: Collector + Send + 'static> AnyCollector for C {
         Collector::row(self, row)
     }
 
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+    fn as_any(&mut self) -> &mut dyn Any {
         self
     }
 }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::connection::sinks::{self, Collector, Ignore, Reply, server_error};
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::error::{Error, Outcome, Result};
 use crate::params::Params;
 use crate::row::FromRow;
 use crate::statement::Prepared;
@@ -111,19 +111,26 @@ impl<C: Collector> Slot<C> {
     }
 
     /// What became of the statement.
-    pub(super) fn finish<I: Item<Collector = C>>(self, item: &I) -> Result<I::Output> {
-        let Reply {
-            error,
-            failure,
-            rows,
-            ..
-        } = self.state.reply;
-        let result = match (error, failure) {
-            (Some(error), _) => Err(server_error(*error)),
-            (None, Some(failure)) => Err(completed(failure)),
-            (None, None) => item.finish(self.collector, rows).map_err(completed),
-        };
-        result.map_err(|error| error.with_sql(item.sql()))
+    #[inline]
+    pub(super) fn finish<I: Item<Collector = C>>(&mut self, item: &I) -> Result<I::Output> {
+        let reply = &mut self.state.reply;
+        if reply.error.is_some() || reply.failure.is_some() {
+            return Err(reply.take_error().with_sql(item.sql()));
+        }
+        item.finish(&mut self.collector, reply.rows)
+            .map_err(|error| completed(error).with_sql(item.sql()))
+    }
+}
+
+impl Reply {
+    /// The server's error, or else this side's own.
+    #[cold]
+    fn take_error(&mut self) -> Error {
+        match (self.error.take(), self.failure.take()) {
+            (Some(error), _) => server_error(*error),
+            (None, Some(failure)) => completed(failure),
+            (None, None) => Error::usage("the statement has not failed"),
+        }
     }
 }
 
@@ -157,10 +164,8 @@ impl<T: for<'r> FromRow<'r>, P: Params> sealed::Item for One<'_, T, P> {
         sinks::One::new()
     }
 
-    fn finish(&self, collector: Self::Collector, _: u64) -> Result<T> {
-        collector
-            .into_optional()?
-            .ok_or_else(|| Error::new(ErrorKind::NoRows, "the query returned no row"))
+    fn finish(&self, collector: &mut Self::Collector, _: u64) -> Result<T> {
+        collector.take_one()
     }
 }
 
@@ -184,8 +189,8 @@ impl<T: for<'r> FromRow<'r>, P: Params> sealed::Item for Optional<'_, T, P> {
         sinks::One::new()
     }
 
-    fn finish(&self, collector: Self::Collector, _: u64) -> Result<Option<T>> {
-        collector.into_optional()
+    fn finish(&self, collector: &mut Self::Collector, _: u64) -> Result<Option<T>> {
+        collector.take_optional()
     }
 }
 
@@ -209,8 +214,8 @@ impl<T: for<'r> FromRow<'r>, P: Params> sealed::Item for All<'_, T, P> {
         sinks::All::new()
     }
 
-    fn finish(&self, collector: Self::Collector, _: u64) -> Result<Vec<T>> {
-        Ok(collector.rows)
+    fn finish(&self, collector: &mut Self::Collector, _: u64) -> Result<Vec<T>> {
+        Ok(std::mem::take(&mut collector.rows))
     }
 }
 
@@ -234,7 +239,7 @@ impl<P: Params> sealed::Item for Exec<'_, P> {
         Ignore
     }
 
-    fn finish(&self, _: Ignore, rows: u64) -> Result<u64> {
+    fn finish(&self, _: &mut Ignore, rows: u64) -> Result<u64> {
         Ok(rows)
     }
 }
@@ -255,6 +260,6 @@ pub(super) mod sealed {
         fn any_params(&self) -> &dyn Params;
         fn collector(&self) -> Self::Collector;
         /// The result of a statement that the server has completed.
-        fn finish(&self, collector: Self::Collector, rows: u64) -> Result<Self::Output>;
+        fn finish(&self, collector: &mut Self::Collector, rows: u64) -> Result<Self::Output>;
     }
 }

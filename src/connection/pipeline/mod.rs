@@ -22,6 +22,7 @@ use self::sink::PipelineSink;
 use self::tuple::{Slots, Visitor};
 use super::Connection;
 use super::execute::is_stale;
+use super::hygiene::Hygiene;
 use super::observe::{Observation, PIPELINE};
 use super::sinks::Reply;
 use super::timer::Limit;
@@ -163,6 +164,9 @@ impl Connection {
         let mut sink = PipelineSink::new(slots, Fate::Shared);
         let progress = self.exchange(&mut sink).await?;
         let reply = sink.into_reply();
+        if self.ends_well(progress, &reply) {
+            return Ok(());
+        }
         let reply = self.end_pipeline(progress, reply, slots)?;
         match reply.error {
             None => Ok(()),
@@ -188,14 +192,25 @@ impl Connection {
         self.prepare_all(statements, slots, Fate::Own)
             .await
             .map_err(PipelineError::into_error)?;
-        let mut write = WriteEach { connection: self };
-        statements
-            .visit(slots, &mut write)
-            .map_err(|(_, error)| error)?;
+        if self.statements.has_closable() {
+            // What has left the cache is closed by a flight of its own.
+            self.start_unit(|_| Ok(()))?;
+        }
+        self.interrupted = true;
+        let link = &mut *self.link;
+        let mut write = WriteEach {
+            unit: link.core.start_unit(&mut link.output)?,
+            hygiene: &mut self.hygiene,
+        };
+        let written = statements.visit(slots, &mut write);
+        drop(write);
+        written.map_err(|(_, error)| error)?;
         let mut sink = PipelineSink::new(slots, Fate::Own);
         let progress = self.exchange(&mut sink).await?;
         let reply = sink.into_reply();
-        self.end_pipeline(progress, reply, slots)?;
+        if !self.ends_well(progress, &reply) {
+            self.end_pipeline(progress, reply, slots)?;
+        }
         for index in 0..slots.count() {
             let Some(state) = slots.state(index) else {
                 continue;
@@ -375,9 +390,10 @@ impl<'q> Visitor<'q> for Write<'_, '_> {
     }
 }
 
-/// Writes each statement into a unit of its own.
+/// Writes each statement into a flight of its own; nothing is left in the last.
 struct WriteEach<'c> {
-    connection: &'c mut Connection,
+    unit: Unit<'c>,
+    hygiene: &'c mut Hygiene,
 }
 
 impl<'q> Visitor<'q> for WriteEach<'_> {
@@ -388,21 +404,23 @@ impl<'q> Visitor<'q> for WriteEach<'_> {
         item: &'q I,
         slot: &mut Slot<I::Collector>,
     ) -> Result<()> {
-        let Some(prepared) = slot.state.prepared.clone() else {
+        let Some(prepared) = &slot.state.prepared else {
             return Ok(());
         };
         let types = prepared.description().parameters();
-        let started = self.connection.start_unit(|unit| {
-            unit.execute(index, prepared.template(), |out| {
-                item.params().encode(types, out)
-            })
+        let written = self.unit.execute(index, prepared.template(), |out| {
+            item.params().encode(types, out)
         });
-        match started {
+        match written {
             Ok(()) => {
-                self.connection.hygiene.note(prepared.is_plain());
+                self.hygiene.note(prepared.is_plain());
+                self.unit.start_next();
                 Ok(())
             }
-            Err(error) => not_sent(Fate::Own, error, item, slot),
+            Err(error) => {
+                self.unit.take_back();
+                not_sent(Fate::Own, error, item, slot)
+            }
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::wire::backend::{CommandComplete, RowDescription};
 pub(super) struct PipelineSink<'a, S> {
     slots: &'a mut S,
     fate: Fate,
-    /// The statement that was heard of last: what fails at its Sync is its own.
-    current: u32,
+    /// The statement that was bound last: what fails at its Sync is its own.
+    bound: Option<u32>,
     /// The first error, where the statements share their fate.
     reply: Reply,
 }
@@ -24,7 +24,7 @@ impl<'a, S: Slots> PipelineSink<'a, S> {
         Self {
             slots,
             fate,
-            current: 0,
+            bound: None,
             reply: Reply::default(),
         }
     }
@@ -52,10 +52,7 @@ impl<S: Slots> Sink for PipelineSink<'_, S> {
     #[inline]
     fn on_bind_complete(&mut self, at: At) {
         if let Part::Statement(index) = at.part {
-            self.current = index;
-            if let Some(state) = self.slots.state(index) {
-                state.reply.bound = true;
-            }
+            self.bound = Some(index);
         }
     }
 
@@ -67,27 +64,27 @@ impl<S: Slots> Sink for PipelineSink<'_, S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_complete(&mut self, at: At, command: CommandComplete<'_>) {
         if let Part::Statement(index) = at.part {
-            if let Some(state) = self.slots.state(index) {
-                state.reply.complete(command);
-            }
+            self.slots.complete(index, command);
         }
     }
 
     fn on_error(&mut self, at: At, error: ServerError) {
-        match (self.fate, at.part) {
-            (Fate::Shared, part) => self.reply.fail(part, error),
-            (Fate::Own, part) => {
-                let index = match part {
-                    Part::Statement(index) => index,
-                    Part::Prefix(_) | Part::Sync => self.current,
-                };
-                if let Some(state) = self.slots.state(index) {
-                    state.reply.fail(part, error);
-                }
-            }
+        let index = match at.part {
+            Part::Statement(index) => index,
+            Part::Prefix(_) | Part::Sync => self.bound.unwrap_or_default(),
+        };
+        let state = self.slots.state(index).map(|state| &mut state.reply);
+        let state = state.map(|reply| {
+            reply.bound = self.bound == Some(index);
+            reply
+        });
+        match (self.fate, state) {
+            (Fate::Shared, _) => self.reply.fail(at.part, error),
+            (Fate::Own, Some(reply)) => reply.fail(at.part, error),
+            (Fate::Own, None) => {}
         }
     }
 }

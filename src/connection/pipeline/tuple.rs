@@ -7,6 +7,7 @@ use super::item::{Item, Slot, State};
 use crate::connection::sinks::Collector;
 use crate::error::Result;
 use crate::protocol::RowBytes;
+use crate::wire::backend::CommandComplete;
 
 /// The statements of a pipeline: a tuple of up to 16; for a number of them known only at run
 /// time a `Vec`, a slice or an array of one kind, or [`Statements`](super::Statements) of
@@ -32,6 +33,8 @@ pub trait Slots {
     fn state(&mut self, index: u32) -> Option<&mut State>;
 
     fn row(&mut self, index: u32, row: RowBytes<'_>) -> ControlFlow<()>;
+
+    fn complete(&mut self, index: u32, command: CommandComplete<'_>);
 }
 
 /// Does something with each statement and its slot.
@@ -56,6 +59,13 @@ impl<C: Collector> Slot<C> {
         match self.collector.row(row) {
             Ok(flow) => flow,
             Err(error) => self.state.reply.fail_locally(error, false),
+        }
+    }
+
+    #[inline(always)]
+    fn complete(&mut self, command: CommandComplete<'_>) {
+        if C::COUNTS_ROWS {
+            self.state.reply.rows = command.rows();
         }
     }
 }
@@ -83,6 +93,14 @@ macro_rules! tuples {
                 match index {
                     $($index => self.$index.row(row),)*
                     _ => ControlFlow::Continue(()),
+                }
+            }
+
+            #[inline(always)]
+            fn complete(&mut self, index: u32, command: CommandComplete<'_>) {
+                match index {
+                    $($index => self.$index.complete(command),)*
+                    _ => {}
                 }
             }
         }
@@ -117,7 +135,7 @@ macro_rules! tuples {
                 Ok(())
             }
 
-            fn finish(&self, slots: Self::Slots) -> Result<Self::Output, PipelineError> {
+            fn finish(&self, mut slots: Self::Slots) -> Result<Self::Output, PipelineError> {
                 Ok(($(
                     slots
                         .$index
@@ -126,7 +144,7 @@ macro_rules! tuples {
                 )*))
             }
 
-            fn finish_each(&self, slots: Self::Slots) -> Self::Each {
+            fn finish_each(&self, mut slots: Self::Slots) -> Self::Each {
                 ($(slots.$index.finish(&self.$index),)*)
             }
         }
@@ -176,6 +194,13 @@ impl<C: Collector> Slots for Vec<Slot<C>> {
             None => ControlFlow::Continue(()),
         }
     }
+
+    #[inline(always)]
+    fn complete(&mut self, index: u32, command: CommandComplete<'_>) {
+        if let Some(slot) = self.get_mut(index as usize) {
+            slot.complete(command);
+        }
+    }
 }
 
 macro_rules! lists {
@@ -207,18 +232,18 @@ macro_rules! lists {
                 Ok(())
             }
 
-            fn finish(&self, slots: Self::Slots) -> Result<Self::Output, PipelineError> {
+            fn finish(&self, mut slots: Self::Slots) -> Result<Self::Output, PipelineError> {
                 // Collecting `Result`s would not know how many there are.
                 let mut outputs = Vec::with_capacity(slots.len());
-                for (index, (item, slot)) in (0..).zip(self.iter().zip(slots)) {
+                for (index, (item, slot)) in (0..).zip(self.iter().zip(&mut slots)) {
                     let output = slot.finish(item).map_err(|error| at((index, error)))?;
                     outputs.push(output);
                 }
                 Ok(outputs)
             }
 
-            fn finish_each(&self, slots: Self::Slots) -> Self::Each {
-                let both = self.iter().zip(slots);
+            fn finish_each(&self, mut slots: Self::Slots) -> Self::Each {
+                let both = self.iter().zip(&mut slots);
                 both.map(|(item, slot)| slot.finish(item)).collect()
             }
         }
