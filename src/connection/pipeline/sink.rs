@@ -76,15 +76,17 @@ impl<S: Slots> Sink for PipelineSink<'_, S> {
             Part::Statement(index) => index,
             Part::Prefix(_) | Part::Sync => self.bound.unwrap_or_default(),
         };
-        let state = self.slots.state(index).map(|state| &mut state.reply);
-        let state = state.map(|reply| {
-            reply.bound = self.bound == Some(index);
-            reply
-        });
-        match (self.fate, state) {
-            (Fate::Shared, _) => self.reply.fail(at.part, error),
-            (Fate::Own, Some(reply)) => reply.fail(at.part, error),
-            (Fate::Own, None) => {}
-        }
+        let state = self.slots.state(index);
+        let reply = match (self.fate, state) {
+            (Fate::Own, None) => return,
+            (Fate::Own, Some(state)) => &mut state.reply,
+            (Fate::Shared, None) => &mut self.reply,
+            (Fate::Shared, Some(state)) => {
+                state.reply.bound = self.bound == Some(index);
+                &mut self.reply
+            }
+        };
+        reply.fail(at.part, error);
+        reply.bound = self.bound == Some(index);
     }
 }
