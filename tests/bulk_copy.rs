@@ -11,7 +11,7 @@ use kornak::{
     Connection, ErrorKind, FromRow, Params, SqlState, TransactionStatus, Type, quote_identifier,
     quote_literal,
 };
-use live::{check_token, connect, connect_over};
+use live::{check_token, connect_over, connect_small as connect, small_buffers};
 use support::deadline::{GENEROUS, within};
 use support::drops::{Case, DropAtEachPoll};
 use support::proxy::{Fault, Listen, Proxy, Way};
@@ -481,7 +481,7 @@ async fn r9_a_copy_out_dropped_at_any_poll_leaves_the_connection_in_step() {
 async fn r10_a_stalled_peer_ends_it_by_the_deadline() {
     let proxy = Proxy::with_buffers(Listen::Tcp, server::tcp_target().address, Some(8 * 1024));
     for (index, fault) in [Fault::Stall, Fault::BlackHole].into_iter().enumerate() {
-        let mut connection = connect_over(proxy.address(), |config| config).await;
+        let mut connection = connect_over(proxy.address(), small_buffers).await;
         table(&mut connection).await;
         connection.set_default_timeout(Some(Duration::from_secs(2)));
         let link = proxy.session(index).await;
@@ -499,7 +499,7 @@ async fn r10_a_stalled_peer_ends_it_by_the_deadline() {
         drop(copy);
         link.resume();
     }
-    let mut connection = connect_over(proxy.address(), |config| config).await;
+    let mut connection = connect_over(proxy.address(), small_buffers).await;
     connection.set_default_timeout(Some(Duration::from_secs(2)));
     let link = proxy.session(proxy.links().len() - 1).await;
     link.arm(Way::ToClient, 300_000, Fault::Stall);
@@ -516,7 +516,7 @@ async fn r10_a_stalled_peer_ends_it_by_the_deadline() {
 #[tokio::test]
 async fn r24_copies_larger_than_all_buffers_come_through() {
     let proxy = Proxy::with_buffers(Listen::Tcp, server::tcp_target().address, Some(8 * 1024));
-    let mut connection = connect_over(proxy.address(), |config| config).await;
+    let mut connection = connect_over(proxy.address(), small_buffers).await;
     table(&mut connection).await;
     // Each row has the server say something while it takes the data.
     connection

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kornak::config::Environment;
 use kornak::{Config, Connection, ErrorKind, SqlState, exec, one};
-use live::{check_token, connect_over};
+use live::{check_token, connect_over, small_buffers};
 use pool_support::Tested;
 use support::deadline::{GENEROUS, within};
 use support::dialogue::Side;
@@ -31,7 +31,7 @@ fn round_trips(link: &Link) -> usize {
 async fn twenty_lookups_far_away_take_one_round_trip_in_a_pipeline_and_twenty_without() {
     let proxy = Proxy::start(Listen::Tcp, server::tcp_target().address);
     proxy.plan(|plan| plan.record = true);
-    let mut connection = connect_over(proxy.address(), |config| config).await;
+    let mut connection = connect_over(proxy.address(), small_buffers).await;
     let link = proxy.session(0).await;
     let lookup = "select $1 * 2";
     connection.fetch_one::<i32>(lookup, (1,)).await.unwrap();
@@ -150,7 +150,7 @@ async fn r26_a_link_that_dies_while_both_read_and_write_ends_each_verb_once() {
     let echo = "select $1::text";
     for fault in [Fault::Reset, Fault::Cut] {
         for verb in 0..5 {
-            let mut connection = connect_over(proxy.address(), |config| config).await;
+            let mut connection = connect_over(proxy.address(), small_buffers).await;
             let script = "create temp table t (value text)";
             connection.batch_execute(script).await.unwrap();
             connection

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kornak::pool::Subscription;
 use kornak::{ErrorKind, ListenEvent, Pool};
-use live::{check_token, connect, eventually};
+use live::{check_token, connect_small as connect, eventually};
 use pool_support::Tested;
 use support::deadline::{GENEROUS, within};
 use support::proxy::{Listen, Proxy};

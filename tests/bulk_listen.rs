@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kornak::{ErrorKind, ListenEvent, Listener};
-use live::{check_token, config, connect};
+use live::{check_token, config, connect_small as connect};
 use support::deadline::{GENEROUS, within};
 use support::proxy::{Fault, Listen, Proxy, Way};
 use support::raw::{RawClient, unique};

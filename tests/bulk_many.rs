@@ -5,7 +5,7 @@ mod support;
 
 use kornak::error::Outcome;
 use kornak::{Connection, ErrorKind, SqlState, TransactionStatus, from_stream};
-use live::{check_token, connect, connect_over};
+use live::{check_token, connect_over, connect_small as connect, small_buffers};
 use support::deadline::{GENEROUS, within};
 use support::drops::{Case, DropAtEachPoll};
 use support::proxy::{Fault, Listen, Proxy, Way};
@@ -185,7 +185,7 @@ async fn items_of_other_types_are_refused() {
 #[tokio::test]
 async fn r24_more_than_all_buffers_hold_both_ways_comes_through() {
     let proxy = Proxy::with_buffers(Listen::Tcp, server::tcp_target().address, Some(8 * 1024));
-    let mut connection = connect_over(proxy.address(), |config| config).await;
+    let mut connection = connect_over(proxy.address(), small_buffers).await;
     let text = "x".repeat(30_000);
     let items = (0..300).map(|i| (i, text.as_str()));
     let echoed = connection.fetch_many::<(i32, String), _>("select $1, $2::text", items);
@@ -273,7 +273,7 @@ async fn r24_a_panic_of_the_iterator_rolls_back() {
 #[tokio::test]
 async fn a_link_lost_before_the_commit_rolls_back_and_after_it_is_unknown() {
     let proxy = Proxy::start(Listen::Tcp, server::tcp_target().address);
-    let mut connection = connect_over(proxy.address(), |config| config).await;
+    let mut connection = connect_over(proxy.address(), small_buffers).await;
     table(&mut connection).await;
     count(&mut connection).await;
     let link = proxy.session(0).await;
@@ -284,7 +284,7 @@ async fn a_link_lost_before_the_commit_rolls_back_and_after_it_is_unknown() {
     assert!(error.error().is_closed(), "{error}");
     assert_eq!(error.error().outcome(), Outcome::RolledBack);
 
-    let mut connection = connect_over(proxy.address(), |config| config).await;
+    let mut connection = connect_over(proxy.address(), small_buffers).await;
     table(&mut connection).await;
     connection.execute_many(INSERT, [(-1, "x")]).await.unwrap();
     let link = proxy.session(1).await;

@@ -6,7 +6,7 @@ mod support;
 use kornak::connection::pipeline::Statements;
 use kornak::error::Outcome;
 use kornak::{Connection, ErrorKind, FromRow, Row, SqlState, all, exec, one, optional};
-use live::{check_token, connect, connect_as, connect_over};
+use live::{check_token, connect_as, connect_over, connect_small as connect, small_buffers};
 use support::deadline::{GENEROUS, within};
 use support::dialogue::Side;
 use support::drops::{Case, DropAtEachPoll};
@@ -354,7 +354,7 @@ async fn a_statement_that_is_out_of_date_is_an_error_once() {
 #[tokio::test]
 async fn r24_a_pipeline_larger_than_all_buffers_both_ways_comes_through() {
     let proxy = Proxy::with_buffers(Listen::Tcp, server::tcp_target().address, Some(8 * 1024));
-    let mut connection = connect_over(proxy.address(), |config| config).await;
+    let mut connection = connect_over(proxy.address(), small_buffers).await;
     let text = "x".repeat(100_000);
     for _ in 0..2 {
         let items = [(); 64].map(|()| one::<String>("select $1::text", (text.as_str(),)));
@@ -376,7 +376,7 @@ async fn r24_a_pipeline_larger_than_all_buffers_both_ways_comes_through() {
 async fn a_warm_pipeline_takes_one_flight_and_a_cold_one_two() {
     let proxy = Proxy::start(Listen::Tcp, server::tcp_target().address);
     proxy.plan(|plan| plan.record = true);
-    let mut connection = connect_over(proxy.address(), |config| config).await;
+    let mut connection = connect_over(proxy.address(), small_buffers).await;
     let link = proxy.session(0).await;
     for expected in [2, 1, 1] {
         let before = turns(&link.recorded());
@@ -455,7 +455,7 @@ async fn r15_dropped_at_any_poll_the_connection_is_in_step() {
 async fn r26_a_link_that_dies_mid_pipeline_fails_all_of_it_once() {
     let proxy = Proxy::with_buffers(Listen::Tcp, server::tcp_target().address, Some(8 * 1024));
     for offset in [0, 5_000, 200_000] {
-        let mut connection = connect_over(proxy.address(), |config| config).await;
+        let mut connection = connect_over(proxy.address(), small_buffers).await;
         let link = proxy.session(proxy.links().len() - 1).await;
         let text = "x".repeat(100_000);
         connection

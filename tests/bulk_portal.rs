@@ -4,7 +4,7 @@ mod live;
 mod support;
 
 use kornak::{ErrorKind, Row, SqlState};
-use live::{check_token, connect, connect_as};
+use live::{check_token, connect_as, connect_small as connect};
 use support::drops::DropAtEachPoll;
 
 const NUMBERS: &str = "select i from generate_series(1, $1::int4) i";

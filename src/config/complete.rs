@@ -96,6 +96,8 @@ pub(super) fn complete(config: &Config, witness: &mut Witness) -> Result<Resolve
             Some(limit) => non_zero(limit.0),
             None => Some(DEFAULT_TCP_USER_TIMEOUT),
         },
+        send_buffer_size: options.send_buffer_size.filter(|size| *size > 0),
+        receive_buffer_size: options.receive_buffer_size.filter(|size| *size > 0),
         statement_cache_capacity: options
             .statement_cache_capacity
             .unwrap_or(DEFAULT_STATEMENT_CACHE_CAPACITY),

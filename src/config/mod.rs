@@ -111,6 +111,7 @@
 //! | | `PGSYSCONFDIR` | same |
 //! | | `PGLOCALEDIR` | none: messages are in English |
 //! | `pooler` | | this driver's: `session` or `transaction` |
+//! | `send_buffer_size`, `receive_buffer_size` | | this driver's: [`Config::send_buffer_size`] |
 //! | `statement_cache_capacity` | | this driver's |
 //! | `query_timeout` | | this driver's; with a unit (`30s`) |
 //! | `allow_cleartext_password` | | this driver's: `on` or `off` |

@@ -138,6 +138,8 @@ options! {
     pooler: Pooler, None;
     statement_cache_capacity: usize, None;
     query_timeout: Span, None;
+    send_buffer_size: u32, None;
+    receive_buffer_size: u32, None;
     allow_cleartext_password: Switch, None;
     allow_md5_password: Switch, None;
     scram_min_iterations: u32, None;

@@ -54,6 +54,8 @@ pub struct ResolvedConfig {
     pub(super) query_timeout: Option<Duration>,
     pub(super) keepalives: Option<Keepalives>,
     pub(super) tcp_user_timeout: Option<Duration>,
+    pub(super) send_buffer_size: Option<u32>,
+    pub(super) receive_buffer_size: Option<u32>,
     pub(super) statement_cache_capacity: usize,
     pub(super) warnings: Vec<String>,
     /// As in [`Config`](super::Config).
@@ -395,6 +397,34 @@ impl ResolvedConfig {
     /// ```
     pub fn tcp_user_timeout(&self) -> Option<Duration> {
         self.tcp_user_timeout
+    }
+
+    /// How many bytes that the server hasn't taken yet the operating system keeps; `None` leaves
+    /// it to the system.
+    ///
+    /// ```
+    /// # use kornak::config::{Config, Environment};
+    /// # let config: Config = "user=app send_buffer_size=65536".parse()?;
+    /// # let resolved = config.environment(Environment::empty()).resolve()?;
+    /// assert_eq!(resolved.send_buffer_size(), Some(65_536));
+    /// # Ok::<(), kornak::Error>(())
+    /// ```
+    pub fn send_buffer_size(&self) -> Option<u32> {
+        self.send_buffer_size
+    }
+
+    /// How many bytes that the program hasn't read yet the operating system keeps; `None` leaves
+    /// it to the system.
+    ///
+    /// ```
+    /// # use kornak::config::{Config, Environment};
+    /// # let config: Config = "user=app receive_buffer_size=0".parse()?;
+    /// # let resolved = config.environment(Environment::empty()).resolve()?;
+    /// assert_eq!(resolved.receive_buffer_size(), None);
+    /// # Ok::<(), kornak::Error>(())
+    /// ```
+    pub fn receive_buffer_size(&self) -> Option<u32> {
+        self.receive_buffer_size
     }
 
     /// How many prepared statements a connection keeps.

@@ -15,7 +15,9 @@ use crate::config::{self, ResolvedConfig, SslMode, TlsOptions};
 use crate::config::{SslNegotiation, Verification};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::scram::EndPoint;
-use crate::transport::{Keepalive, Stream, TcpOptions, UnixOptions, connect_tcp, connect_unix};
+use crate::transport::{
+    Keepalive, SocketBuffers, Stream, TcpOptions, UnixOptions, connect_tcp, connect_unix,
+};
 #[cfg(feature = "tls")]
 use crate::transport::{TlsAnswer, TlsConnector, TlsStart, request_tls};
 
@@ -157,6 +159,7 @@ impl Address {
             options: TcpOptions {
                 keepalive,
                 user_timeout: config.tcp_user_timeout(),
+                buffers: buffers(config),
             },
         }
     }
@@ -166,8 +169,16 @@ impl Address {
             path,
             options: UnixOptions {
                 required_peer: config.requirepeer().map(Into::into),
+                buffers: buffers(config),
             },
         }
+    }
+}
+
+fn buffers(config: &ResolvedConfig) -> SocketBuffers {
+    SocketBuffers {
+        send: config.send_buffer_size(),
+        receive: config.receive_buffer_size(),
     }
 }
 

@@ -14,6 +14,8 @@ mod unix;
 use std::borrow::Cow;
 use std::io;
 
+use socket2::SockRef;
+
 pub use self::stream::Stream;
 pub use self::tcp::{
     DEAD_PEER_AFTER, KEEPALIVE_COUNT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, Keepalive, TcpOptions,
@@ -27,6 +29,28 @@ pub use self::tls::{
 #[cfg(unix)]
 pub use self::unix::{UnixOptions, connect_unix};
 use crate::error::{Error, Outcome};
+
+/// How many bytes the system keeps of what is on its way (`SO_SNDBUF` and `SO_RCVBUF`, socket(7)).
+/// `None` leaves it to the system, which fits the sizes to the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketBuffers {
+    /// Of what was sent and not acknowledged yet.
+    pub send: Option<u32>,
+    /// Of what has come and was not read yet.
+    pub receive: Option<u32>,
+}
+
+impl SocketBuffers {
+    fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
+        if let Some(size) = self.send {
+            socket.set_send_buffer_size(size as usize)?;
+        }
+        if let Some(size) = self.receive {
+            socket.set_recv_buffer_size(size as usize)?;
+        }
+        Ok(())
+    }
+}
 
 /// The error for a failure of `doing` before the session stands, when nothing of the user's
 /// has been sent: of kind [`Tls`](crate::error::ErrorKind::Tls) where TLS failed, else of

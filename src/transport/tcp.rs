@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpSocket;
 
-use super::{Stream, connect_error};
+use super::{SocketBuffers, Stream, connect_error};
 use crate::error::Result;
 
 /// How the system watches over a TCP connection. Nagle's algorithm is always off: a message
@@ -20,6 +20,8 @@ pub struct TcpOptions {
     /// (`TCP_USER_TIMEOUT`, in whole milliseconds; only Linux has it). `None` leaves it to
     /// the system, which tries for some fifteen minutes.
     pub user_timeout: Option<Duration>,
+    /// How much the system keeps of what is on its way.
+    pub buffers: SocketBuffers,
 }
 
 /// When a silent peer is asked for a sign of life, in whole seconds. `None` leaves it to the
@@ -44,6 +46,7 @@ impl Default for TcpOptions {
                 count: Some(KEEPALIVE_COUNT),
             }),
             user_timeout: Some(DEAD_PEER_AFTER),
+            buffers: SocketBuffers::default(),
         }
     }
 }
@@ -76,7 +79,8 @@ pub async fn connect_tcp(address: SocketAddr, options: &TcpOptions) -> Result<St
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
-        // Before it is connected, so that the connecting itself is watched over too.
+        // Before it is connected, so that the connecting itself is watched over too, and the
+        // server hears how much may be on its way.
         options.apply(SockRef::from(&socket))?;
         socket.connect(address).await
     };
@@ -89,6 +93,7 @@ pub async fn connect_tcp(address: SocketAddr, options: &TcpOptions) -> Result<St
 
 impl TcpOptions {
     fn apply(&self, socket: SockRef<'_>) -> io::Result<()> {
+        self.buffers.apply(&socket)?;
         socket.set_tcp_nodelay(true)?;
         if let Some(keepalive) = self.keepalive {
             socket.set_tcp_keepalive(&keepalive.to_system())?;

@@ -5,7 +5,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::coop;
@@ -85,6 +84,7 @@ async fn tcp_options_are_taken_one_by_one() {
     let none = TcpOptions {
         keepalive: None,
         user_timeout: None,
+        buffers: SocketBuffers::default(),
     };
     let (client, _server) = tcp_pair(&none).await;
     assert!(tcp(&client).tcp_nodelay().unwrap());
@@ -102,6 +102,7 @@ async fn tcp_options_are_taken_one_by_one() {
                 ..Keepalive::default()
             }),
             user_timeout: Some(Duration::from_millis(12_345)),
+            buffers: SocketBuffers::default(),
         };
         let (client, _server) = tcp_pair(&some).await;
         let socket = tcp(&client);
@@ -119,6 +120,40 @@ async fn tcp_options_are_taken_one_by_one() {
         );
         assert_eq!(socket.tcp_user_timeout().unwrap(), some.user_timeout);
     }
+}
+
+/// Linux doubles what it is told (socket(7)).
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn buffers_have_the_size_that_was_set() {
+    let buffers = SocketBuffers {
+        send: Some(8 * 1024),
+        receive: Some(12 * 1024),
+    };
+    let options = TcpOptions {
+        buffers,
+        ..TcpOptions::default()
+    };
+    let (client, _server) = tcp_pair(&options).await;
+    assert_eq!(tcp(&client).send_buffer_size().unwrap(), 16 * 1024);
+    assert_eq!(tcp(&client).recv_buffer_size().unwrap(), 24 * 1024);
+    let (client, _server) = tcp_pair(&TcpOptions::default()).await;
+    assert_ne!(tcp(&client).send_buffer_size().unwrap(), 16 * 1024);
+
+    let path = std::env::temp_dir().join(format!("kornak-buffers-{}", std::process::id()));
+    let _listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let options = UnixOptions {
+        buffers,
+        ..UnixOptions::default()
+    };
+    let client = connect_unix(&path, &options).await;
+    std::fs::remove_file(&path).unwrap();
+    let client = client.unwrap();
+    let Kind::Plain(Socket::Unix(stream)) = &client.kind else {
+        panic!("{client:?}");
+    };
+    assert_eq!(SockRef::from(stream).send_buffer_size().unwrap(), 16 * 1024);
+    assert_eq!(SockRef::from(stream).recv_buffer_size().unwrap(), 24 * 1024);
 }
 
 #[tokio::test]
@@ -201,6 +236,7 @@ mod unix {
     async fn connect(path: &Path, required_peer: Option<&str>) -> crate::Result<Stream> {
         let options = UnixOptions {
             required_peer: required_peer.map(str::to_owned),
+            ..UnixOptions::default()
         };
         bounded(connect_unix(path, &options)).await
     }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use socket2::SockRef;
 use tokio::net::UnixStream;
 
-use super::{Stream, connect_error};
+use super::{SocketBuffers, Stream, connect_error};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is demanded of the server behind a Unix socket.
@@ -17,6 +18,8 @@ pub struct UnixOptions {
     /// The system user that the server must run as: its name or number (libpq's
     /// `requirepeer`). Whoever may write to the folder of the socket could listen there.
     pub required_peer: Option<String>,
+    /// How much the system keeps of what is on its way.
+    pub buffers: SocketBuffers,
 }
 
 /// Connects to the socket at `path`. On Linux, a path that begins with `@` is in the
@@ -35,6 +38,10 @@ pub async fn connect_unix(path: &Path, options: &UnixOptions) -> Result<Stream> 
         .await
         // Whoever connects says where to.
         .map_err(|error| connect_error("", error))?;
+    options
+        .buffers
+        .apply(&SockRef::from(&stream))
+        .map_err(|error| connect_error("can't set the sizes of the socket's buffers", error))?;
     if let Some(user) = &options.required_peer {
         let peer = stream
             .peer_cred()

@@ -244,6 +244,8 @@ const KEYWORDS: &[&str] = &[
     "sslkeylogfile",
     "pooler",
     "statement_cache_capacity",
+    "send_buffer_size",
+    "receive_buffer_size",
     "query_timeout",
     "allow_cleartext_password",
     "allow_md5_password",

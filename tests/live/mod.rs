@@ -26,6 +26,22 @@ pub async fn connect() -> Connection {
     connect_as(|config| config).await
 }
 
+/// A connection to the server of the tests that has [`small_buffers`], over TCP, where both count.
+pub async fn connect_small() -> Connection {
+    open(small_buffers(config(&server::tcp_target()))).await
+}
+
+/// As little room for what is on its way as tests of bulk verbs have on their side: whatever
+/// could block does.
+pub fn small_buffers(config: Config) -> Config {
+    config
+        .send_buffer_size(SMALL_BUFFER)
+        .receive_buffer_size(SMALL_BUFFER)
+}
+
+/// What a proxy between has in its sockets, too.
+pub const SMALL_BUFFER: u32 = 8 * 1024;
+
 /// A connection to the server of the tests, configured further by `change`.
 pub async fn connect_as(change: impl FnOnce(Config) -> Config) -> Connection {
     open(change(config(&server::target()))).await

@@ -15,7 +15,7 @@ use std::time::Duration;
 use kornak::pool::PoolBuilder;
 use kornak::{Config, Pool, PoolConnection};
 
-use crate::live::config;
+use crate::live::{config, small_buffers};
 use crate::support::address::Address;
 use crate::support::deadline::{GENEROUS, within};
 use crate::support::observer::{Observer, Scope};
@@ -78,7 +78,7 @@ impl Tested {
 }
 
 pub fn config_over(address: &Address, application: &str) -> Config {
-    config(&server::target().at(address)).application_name(application)
+    small_buffers(config(&server::target().at(address))).application_name(application)
 }
 
 pub async fn acquire(pool: &Pool) -> PoolConnection {

@@ -227,4 +227,40 @@ impl Config {
         self.options.tcp_user_timeout = Some(Milliseconds(limit));
         self
     }
+
+    /// Sets how many bytes the operating system keeps of what was sent and not acknowledged yet
+    /// (`SO_SNDBUF`). Zero, the default, leaves it to the system, which fits the size to the link;
+    /// systems have limits of their own, and Linux doubles what it is told.
+    ///
+    /// Set it where memory is scarcer than bandwidth: with so many connections that their buffers
+    /// count. No size makes an operation wait forever, and the driver's own buffers are apart.
+    ///
+    /// ```
+    /// use kornak::config::Config;
+    ///
+    /// let config = Config::new().send_buffer_size(65_536);
+    /// assert_eq!(config.to_string(), "send_buffer_size=65536");
+    /// ```
+    #[must_use]
+    pub fn send_buffer_size(mut self, bytes: u32) -> Self {
+        self.options.send_buffer_size = Some(bytes);
+        self
+    }
+
+    /// Sets how many bytes the operating system keeps of what has come and was not read yet
+    /// (`SO_RCVBUF`), as [`send_buffer_size`](Self::send_buffer_size) does for the other
+    /// direction. Over a Unix socket on Linux it has no effect: what was sent lies in the buffer
+    /// of the sender.
+    ///
+    /// ```
+    /// use kornak::config::Config;
+    ///
+    /// let config = Config::new().receive_buffer_size(65_536);
+    /// assert_eq!(config.to_string(), "receive_buffer_size=65536");
+    /// ```
+    #[must_use]
+    pub fn receive_buffer_size(mut self, bytes: u32) -> Self {
+        self.options.receive_buffer_size = Some(bytes);
+        self
+    }
 }
