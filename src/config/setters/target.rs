@@ -117,6 +117,9 @@ impl Config {
     /// If there is none of this kind, the error is of kind
     /// [`NoSuitableServer`](crate::ErrorKind::NoSuitableServer).
     ///
+    /// A pool doesn't lend a connection again whose server has reported, from PostgreSQL 14 on,
+    /// that it is less of this kind than it was.
+    ///
     /// ```
     /// use kornak::config::{Config, TargetSessionAttrs};
     ///
