@@ -1,5 +1,7 @@
 //! [`Params`]: the parameters of a statement.
 
+use std::borrow::Cow;
+
 use crate::buffer::WriteBuffer;
 use crate::codec::{DeclaredType, DynEncode, Encode, encode_value, parameter_format};
 use crate::error::{EncodeError, Error, Result};
@@ -29,9 +31,61 @@ pub trait Params: sealed::Sealed {
     #[doc(hidden)]
     fn are_declared(&self, declared: &[DeclaredType]) -> bool;
 
+    /// What all of them declare themselves as, where their type alone says so.
+    #[doc(hidden)]
+    #[inline]
+    fn declaration(&self) -> Option<&'static [DeclaredType]> {
+        None
+    }
+
     /// Appends each value with its length.
     #[doc(hidden)]
     fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()>;
+}
+
+/// What some parameters declare themselves as, for many others to be compared with.
+#[derive(Debug)]
+pub(crate) struct Declaration(Cow<'static, [DeclaredType]>);
+
+impl Declaration {
+    pub(crate) fn of<P: Params>(params: &P) -> Self {
+        Self(match params.declaration() {
+            Some(declaration) => Cow::Borrowed(declaration),
+            None => (0..params.count())
+                .map(|index| params.declared(index))
+                .collect(),
+        })
+    }
+
+    /// Whether `params` declare themselves like this, exactly.
+    #[inline]
+    pub(crate) fn is_of<P: Params>(&mut self, params: &P) -> bool {
+        let declaration = params.declaration();
+        match (declaration, &self.0) {
+            // The same list is the same declaration. The other way about that need not be so:
+            // the compiler may lay it down more than once.
+            (Some(one), Cow::Borrowed(other)) if std::ptr::eq(one, *other) => true,
+            _ => self.is_alike(params, declaration),
+        }
+    }
+
+    /// Compares each, and remembers the list that turns out to be the same.
+    #[inline(never)]
+    fn is_alike<P: Params>(
+        &mut self,
+        params: &P,
+        declaration: Option<&'static [DeclaredType]>,
+    ) -> bool {
+        let is_alike = params.are_declared(&self.0);
+        if let (Some(declaration), true) = (declaration, is_alike) {
+            self.0 = Cow::Borrowed(declaration);
+        }
+        is_alike
+    }
+
+    pub(crate) fn as_slice(&self) -> &[DeclaredType] {
+        &self.0
+    }
 }
 
 /// The fields of a struct as parameters, in their order: what `#[derive(Params)]` writes
@@ -208,6 +262,11 @@ macro_rules! tuples {
             }
 
             #[inline]
+            fn declaration(&self) -> Option<&'static [DeclaredType]> {
+                Some(const { &[$($name::DECLARED),*] })
+            }
+
+            #[inline]
             fn are_declared(&self, declared: &[DeclaredType]) -> bool {
                 match declared {
                     [$($name),*] => true $(&& *$name == <$name as Encode>::DECLARED)*,
@@ -357,6 +416,12 @@ macro_rules! delegate {
             fn are_declared(&self, declared: &[DeclaredType]) -> bool {
                 let $this = self;
                 Params::are_declared($inner, declared)
+            }
+
+            #[inline]
+            fn declaration(&self) -> Option<&'static [DeclaredType]> {
+                let $this = self;
+                Params::declaration($inner)
             }
 
             #[inline]

@@ -5,7 +5,7 @@ use std::fmt;
 /// Bytes on their way to the peer, in one allocation that is kept.
 ///
 /// Invariant: `sent <= bytes.len()`; what is before `sent` has left, the rest is pending.
-/// Encoders only append; nothing behind a [`Mark`] has been sent while the mark is in use.
+/// Encoders only append; nothing is sent while a [`Mark`] is in use.
 #[derive(Debug, Default)]
 pub struct WriteBuffer {
     bytes: Vec<u8>,
@@ -80,6 +80,11 @@ impl WriteBuffer {
         self.sent += count;
         if self.sent == self.bytes.len() {
             self.bytes.clear();
+            self.sent = 0;
+        } else if self.sent >= self.len().max(WORTH_MOVING) {
+            // A socket that always leaves something would have the buffer grow for ever. No
+            // more is moved than was sent.
+            self.bytes.drain(..self.sent);
             self.sent = 0;
         }
     }
@@ -224,6 +229,31 @@ impl WriteBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Appends a value of `N` bytes, at most 16, behind its length.
+    #[inline]
+    pub fn put_value<const N: usize>(&mut self, value: [u8; N]) {
+        const { assert!(N <= 16) };
+        // All at once, so that there is room to be looked for only once.
+        let mut both = [0; 20];
+        both[..4].copy_from_slice(&(N as i32).to_be_bytes());
+        both[4..4 + N].copy_from_slice(&value);
+        self.bytes.extend_from_slice(&both[..4 + N]);
+    }
+
+    /// Appends a value behind its length.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] above 2³¹−1; nothing is written then.
+    #[inline]
+    pub fn put_sized(&mut self, value: &[u8]) -> Result<(), TooLong> {
+        let length = checked_length(value.len())?;
+        self.bytes.reserve(4 + value.len());
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(value);
+        Ok(())
+    }
+
     /// Makes room for `additional` bytes ahead of writing them.
     #[inline]
     pub fn reserve(&mut self, additional: usize) {
@@ -240,6 +270,9 @@ impl WriteBuffer {
 pub(crate) fn checked_length(length: usize) -> Result<i32, TooLong> {
     i32::try_from(length).map_err(|_| TooLong { length })
 }
+
+/// What was sent is given up behind the socket's back from this many bytes on.
+const WORTH_MOVING: usize = 4 * 1024;
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -297,6 +330,41 @@ mod tests {
         assert_eq!(buffer.pending(), b"nt");
         buffer.advance(2);
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn values_are_written_behind_their_lengths() {
+        let mut buffer = WriteBuffer::default();
+        buffer.put_value(7_i16.to_be_bytes());
+        buffer.put_value([]);
+        buffer.put_value([9; 16]);
+        buffer.put_sized(b"abc").unwrap();
+        let expected = [
+            &b"\0\0\0\x02\0\x07\0\0\0\0\0\0\0\x10"[..],
+            &[9; 16],
+            b"\0\0\0\x03abc",
+        ];
+        assert_eq!(buffer.pending(), expected.concat());
+    }
+
+    #[test]
+    fn r20_a_socket_that_never_takes_all_does_not_make_it_grow() {
+        let mut buffer = WriteBuffer::default();
+        let mut next = 0_u32..;
+        let mut sent = 0_u32..;
+        for step in 0..1_000 {
+            while buffer.len() < 16 * 1024 {
+                buffer.put_u32(next.next().unwrap());
+            }
+            // Something is always left, between 4 bytes and nearly all.
+            let left = 4 + step * 16 % (15 * 1024);
+            for piece in buffer.pending()[..buffer.len() - left].chunks(4) {
+                assert_eq!(piece, sent.next().unwrap().to_be_bytes());
+            }
+            buffer.advance(buffer.len() - left);
+            assert_eq!(buffer.len(), left);
+        }
+        assert!(buffer.capacity() <= 64 * 1024, "{}", buffer.capacity());
     }
 
     #[test]

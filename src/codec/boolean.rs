@@ -1,9 +1,10 @@
 //! `bool`: one byte, 0 or 1 (`boolsend` in `bool.c`).
 
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{array, wrong_encode_type};
+use super::{array, encode_measured, wrong_encode_type};
+use crate::buffer::WriteBuffer;
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Type, oid};
+use crate::types::{Format, Type, oid};
 
 impl Encode for bool {
     const DECLARED: DeclaredType = DeclaredType::Oid(oid::BOOL);
@@ -15,6 +16,20 @@ impl Encode for bool {
         }
         out.put_u8(u8::from(*self));
         Ok(IsNull::No)
+    }
+
+    #[inline]
+    fn encode_sized(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        if ty.oid() != oid::BOOL {
+            return encode_measured(self, ty, format, out);
+        }
+        out.put_value([u8::from(*self)]);
+        Ok(())
     }
 }
 

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{check, wrong_encode_type};
+use super::{check, encode_measured, wrong_encode_type};
+use crate::buffer::WriteBuffer;
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Type, oid};
+use crate::types::{Format, Type, oid};
 
 impl Encode for [u8] {
     const DECLARED: DeclaredType = DeclaredType::Oid(oid::BYTEA);
@@ -18,6 +19,19 @@ impl Encode for [u8] {
         out.put_slice(self);
         Ok(IsNull::No)
     }
+
+    #[inline]
+    fn encode_sized(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        if ty.oid() != oid::BYTEA {
+            return encode_measured(self, ty, format, out);
+        }
+        out.put_sized(self).map_err(check::too_long)
+    }
 }
 
 impl Encode for Vec<u8> {
@@ -27,6 +41,16 @@ impl Encode for Vec<u8> {
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         self.as_slice().encode(ty, out)
     }
+
+    #[inline]
+    fn encode_sized(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        self.as_slice().encode_sized(ty, format, out)
+    }
 }
 
 impl<const N: usize> Encode for [u8; N] {
@@ -35,6 +59,16 @@ impl<const N: usize> Encode for [u8; N] {
     #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         self.as_slice().encode(ty, out)
+    }
+
+    #[inline]
+    fn encode_sized(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        self.as_slice().encode_sized(ty, format, out)
     }
 }
 

@@ -4,9 +4,10 @@ use std::fmt::{self, Display as _};
 
 use super::float_text::FloatText;
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{array, check, wrong_encode_type};
+use super::{array, check, encode_measured, wrong_encode_type};
+use crate::buffer::WriteBuffer;
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Type, oid};
+use crate::types::{Format, Type, oid};
 
 impl Encode for f32 {
     const DECLARED: DeclaredType = DeclaredType::Oid(oid::FLOAT4);
@@ -23,6 +24,20 @@ impl Encode for f32 {
 
     fn fmt_as_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         FloatText(*self).fmt(f)
+    }
+
+    #[inline]
+    fn encode_sized(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        if ty.oid() != oid::FLOAT4 {
+            return encode_measured(self, ty, format, out);
+        }
+        out.put_value(self.to_be_bytes());
+        Ok(())
     }
 }
 
@@ -56,6 +71,20 @@ impl Encode for f64 {
 
     fn fmt_as_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         FloatText(*self).fmt(f)
+    }
+
+    #[inline]
+    fn encode_sized(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        if ty.oid() != oid::FLOAT8 {
+            return encode_measured(self, ty, format, out);
+        }
+        out.put_value(self.to_be_bytes());
+        Ok(())
     }
 }
 

@@ -5,9 +5,10 @@
 //! and reads the types whose every value fits.
 
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{array, check, out_of_range, wrong_encode_type};
+use super::{array, check, encode_measured, out_of_range, wrong_encode_type};
+use crate::buffer::WriteBuffer;
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Type, oid};
+use crate::types::{Format, Type, oid};
 
 /// Whether the type is an unsigned 32-bit number: `oid`, `xid`, `cid`, or a name that the
 /// server keeps as the OID of an object.
@@ -52,6 +53,20 @@ macro_rules! encode_integer {
                 } else {
                     Err(out_of_range::<Self>(ty, *self))
                 }
+            }
+
+            #[inline]
+            fn encode_sized(
+                &self,
+                ty: &Type,
+                format: Format,
+                out: &mut WriteBuffer,
+            ) -> Result<(), EncodeError> {
+                if ty.oid() != oid::$declared {
+                    return encode_measured(self, ty, format, out);
+                }
+                out.put_value(self.to_be_bytes());
+                Ok(())
             }
         }
     };

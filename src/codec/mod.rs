@@ -281,6 +281,23 @@ pub trait Encode {
     /// If the value can't be written as a `ty`. What was written so far is dropped.
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError>;
 
+    /// Writes the value behind its length, as [`encode_value`] does; `ty` may be a domain.
+    /// For values whose length is known before they are written.
+    ///
+    /// # Errors
+    ///
+    /// If the value can't be written as a `ty`.
+    #[doc(hidden)]
+    #[inline]
+    fn encode_sized(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        encode_measured(self, ty, format, out)
+    }
+
     /// How many dimensions of an array `Self` takes up.
     #[doc(hidden)]
     const DIMENSIONS: usize = 0;
@@ -315,6 +332,17 @@ pub trait DynEncode {
     ///
     /// Those of [`Encode::encode`].
     fn encode_dyn(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError>;
+
+    /// [`Encode::encode_sized`].
+    #[doc(hidden)]
+    fn encode_sized_dyn(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        encode_measured(self, ty, format, out)
+    }
 }
 
 impl<T: Encode + ?Sized> DynEncode for T {
@@ -326,6 +354,16 @@ impl<T: Encode + ?Sized> DynEncode for T {
     #[inline]
     fn encode_dyn(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         self.encode(ty, out)
+    }
+
+    #[inline]
+    fn encode_sized_dyn(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        self.encode_sized(ty, format, out)
     }
 }
 
@@ -440,6 +478,16 @@ pub trait Decode<'r>: Sized {
 /// truncates to its own mark.
 #[inline]
 pub fn encode_value<T: DynEncode + ?Sized>(
+    value: &T,
+    ty: &Type,
+    format: Format,
+    out: &mut WriteBuffer,
+) -> Result<(), EncodeError> {
+    value.encode_sized_dyn(ty, format, out)
+}
+
+/// [`encode_value`] of a value whose length is known when it is written.
+fn encode_measured<T: DynEncode + ?Sized>(
     value: &T,
     ty: &Type,
     format: Format,

@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{array, wrong_encode_type};
+use super::{array, encode_measured, wrong_encode_type};
+use crate::buffer::WriteBuffer;
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Type, oid};
+use crate::types::{Format, Type, oid};
 
 /// A `uuid`, as its sixteen bytes.
 ///
@@ -104,6 +105,20 @@ impl Encode for Uuid {
         }
         out.put_slice(&self.0);
         Ok(IsNull::No)
+    }
+
+    #[inline]
+    fn encode_sized(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        if ty.oid() != oid::UUID {
+            return encode_measured(self, ty, format, out);
+        }
+        out.put_value(self.0);
+        Ok(())
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::{
     ArrayElements, ArrayWriter, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue,
 };
+use crate::buffer::WriteBuffer;
 use crate::error::{DecodeError, EncodeError};
-use crate::types::Type;
+use crate::types::{Format, Type};
 
 /// `None` is NULL.
 impl<T: Encode> Encode for Option<T> {
@@ -19,6 +20,22 @@ impl<T: Encode> Encode for Option<T> {
         match self {
             Some(value) => value.encode(ty, out),
             None => Ok(IsNull::Yes),
+        }
+    }
+
+    #[inline]
+    fn encode_sized(
+        &self,
+        ty: &Type,
+        format: Format,
+        out: &mut WriteBuffer,
+    ) -> Result<(), EncodeError> {
+        match self {
+            Some(value) => value.encode_sized(ty, format, out),
+            None => {
+                out.put_i32(-1);
+                Ok(())
+            }
         }
     }
 }
@@ -61,6 +78,16 @@ macro_rules! encode_pointer {
                     out: &mut ParamWriter<'_>,
                 ) -> Result<IsNull, EncodeError> {
                     (**self).encode(ty, out)
+                }
+
+                #[inline]
+                fn encode_sized(
+                    &self,
+                    ty: &Type,
+                    format: Format,
+                    out: &mut WriteBuffer,
+                ) -> Result<(), EncodeError> {
+                    (**self).encode_sized(ty, format, out)
                 }
 
                 #[inline]

@@ -9,18 +9,33 @@ use super::sinks::{ColdSink, Collector, Learnt, Reply};
 use crate::codec::DeclaredType;
 use crate::error::Result;
 use crate::params::{Params, check_count};
-use crate::protocol::{BindTemplate, RowBytes};
+use crate::protocol::{RowBytes, Unit};
 use crate::row::Plans;
-use crate::statement::{Description, Prepared, is_plain, parameter_formats, parameters_to_declare};
+use crate::statement::{Description, Prepared, parameters_to_declare};
 use crate::types::Format;
 
-/// A statement that is described and executed in one flight.
+/// A statement that is described in the flight that executes it.
 pub(super) struct Cold {
-    pub(super) name: String,
-    declared: Vec<DeclaredType>,
+    /// As what its values are written, and its columns as far as they are known; all of them
+    /// are asked for in binary.
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) declared: Vec<DeclaredType>,
+    /// The types to declare in Parse.
+    oids: Vec<u32>,
     /// The types that were known when it was sent.
     pub(super) types: KnownTypes,
     is_pristine: bool,
+}
+
+impl Cold {
+    pub(super) fn name(&self) -> &str {
+        self.prepared.name()
+    }
+
+    /// Appends Parse and Describe.
+    pub(super) fn prepare(&self, unit: &mut Unit<'_>, statement: u32, sql: &str) -> Result<()> {
+        unit.prepare(statement, self.name(), sql, &self.oids)
+    }
 }
 
 /// What became of a statement, and how it was prepared, if it was.
@@ -49,7 +64,7 @@ impl Connection {
         let reply = self.end_exchange(progress, reply)?;
         let refused = known.is_some() && reply.was_refused();
         let Some(learnt) = learnt.filter(|_| !refused) else {
-            self.settle(&cold.name, &reply);
+            self.settle(cold.name(), &reply);
             return Ok(Executed {
                 prepared: None,
                 reply,
@@ -85,33 +100,42 @@ impl Connection {
         params: &P,
         known: Option<&Description>,
     ) -> Result<Cold> {
+        let name = self.statement_name(sql);
+        let cold = self.cold(&name, sql, params, known)?;
+        let types = cold.prepared.description().parameters();
+        self.start_unit(|unit| {
+            cold.prepare(unit, 0, sql)?;
+            unit.execute(0, cold.prepared.template(), |out| params.encode(types, out))
+        })?;
+        self.statements.begin_parse(&name);
+        self.hygiene.note(cold.prepared.is_plain());
+        Ok(cold)
+    }
+
+    /// What [`start_cold`](Self::start_cold) sends, for whoever sends it in another way:
+    /// [`begin_parse`](crate::statement::StatementCache::begin_parse) is left to them.
+    pub(super) fn cold<P: Params>(
+        &mut self,
+        name: &str,
+        sql: &str,
+        params: &P,
+        known: Option<&Description>,
+    ) -> Result<Cold> {
         let declared = declared(params);
         let known_types = self.known_types();
         let (oids, types) = match known {
             Some(known) => known.parameters_to_declare(&declared),
             None => parameters_to_declare(&declared, |oid| known_types.ty(oid)),
         };
-        let is_pristine = self.hygiene.is_pristine();
-        let name = self.statement_name(sql);
-        let formats = parameter_formats(&declared, &types);
-        let binary = [Format::Binary.to_wire()];
-        let template = BindTemplate::new(
-            &name,
-            formats.iter().copied(),
-            declared.len(),
-            binary.iter().copied(),
-        )?;
-        self.start_unit(|unit| {
-            unit.prepare(0, &name, sql, &oids)?;
-            unit.execute(0, &template, |out| params.encode(&types, out))
-        })?;
-        self.statements.begin_parse(&name);
-        self.hygiene.note(is_plain(sql));
+        let columns = known.map(|known| known.columns().clone());
+        let description = Description::new(types, columns.unwrap_or_default());
+        let prepared = Prepared::new(name, sql, &declared, description, false)?;
         Ok(Cold {
-            name,
+            prepared: Arc::new(prepared),
             declared,
+            oids,
             types: known_types,
-            is_pristine,
+            is_pristine: self.hygiene.is_pristine(),
         })
     }
 
@@ -129,7 +153,7 @@ impl Connection {
             .keep(
                 sql,
                 &cold.declared,
-                &cold.name,
+                cold.name(),
                 learnt.parameters,
                 columns,
                 cold.is_pristine,

@@ -59,6 +59,7 @@ use self::advisory::Advisory;
 use self::cancel::Cancelling;
 use self::catalog::Catalog;
 pub(crate) use self::connect::{Connector, is_final};
+use self::copy::RowsIn;
 pub(crate) use self::held::Held;
 use self::hygiene::Hygiene;
 use self::link::Link;
@@ -118,6 +119,7 @@ pub struct Connection {
     cancelling: Option<Cancelling>,
     hygiene: Hygiene,
     advisory: Advisory,
+    rows_in: RowsIn,
     /// A pooler stands before the server, which lends one for a transaction at a time.
     is_pooled: bool,
     /// The server has turned out to be one that the caller has no use for.
@@ -253,6 +255,7 @@ impl Connection {
             cancelling: None,
             hygiene: Hygiene::default(),
             advisory: Advisory::default(),
+            rows_in: RowsIn::default(),
             is_pooled: config.pooler() == Pooler::Transaction,
             is_unfit: false,
             chosen: Chosen::default(),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::Connection;
 use super::observe::Observation;
-use super::sinks::{All, Collector, Ignore, WarmSink};
+use super::sinks::{All, ColdSink, Collector, Ignore, WarmSink};
 use super::timer::Limit;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::params::Params;
 use crate::protocol::Progress;
 use crate::row::{Columns, FromRow, Plans};
@@ -83,11 +83,37 @@ impl Connection {
         if !self.is_in_transaction() {
             return Err(Error::usage("a portal needs a transaction to live in"));
         }
-        let prepared = self.prepared(sql, params).await?;
-        let mut rows = All::new();
-        let description = prepared.description();
-        rows.begin(description.columns(), &mut Plans::default())?;
         let name = self.names.next("c");
+        let mut rows = All::new();
+        let shared = self.open_shared_portal(&name, sql, params, &mut rows);
+        let prepared = match shared.await? {
+            Some(prepared) => prepared,
+            None => {
+                self.open_prepared_portal(&name, sql, params, &mut rows)
+                    .await?
+            }
+        };
+        Ok(Portal {
+            connection_id: self.id,
+            name,
+            sql: sql.into(),
+            prepared,
+            rows,
+            is_over: false,
+            is_torn: false,
+        })
+    }
+
+    /// Opens the portal of a statement that this connection has prepared, or prepares first.
+    async fn open_prepared_portal<P: Params, C: Collector>(
+        &mut self,
+        portal: &str,
+        sql: &str,
+        params: &P,
+        rows: &mut C,
+    ) -> Result<Arc<Prepared>> {
+        let prepared = self.prepared_for(sql, params, rows).await?;
+        let description = prepared.description();
         let declared = super::execute::declared(params);
         let results = description.result_formats();
         let types = description.parameters();
@@ -99,7 +125,7 @@ impl Connection {
             }
             unit.open_portal(
                 0,
-                &name,
+                portal,
                 prepared.name(),
                 (&formats, &results),
                 types.len(),
@@ -114,15 +140,67 @@ impl Connection {
         // Within a transaction it can't be tried again.
         self.is_stale(&prepared, &reply);
         reply.check()?;
-        Ok(Portal {
-            connection_id: self.id,
-            name,
-            sql: sql.into(),
-            prepared,
-            rows,
-            is_over: false,
-            is_torn: false,
-        })
+        Ok(prepared)
+    }
+
+    /// Opens the portal of a statement that is new to this connection and known to another, in
+    /// one round trip. `None` if there is nothing known, or a value doesn't fit it: then
+    /// nothing was sent.
+    async fn open_shared_portal<P: Params, C: Collector>(
+        &mut self,
+        portal: &str,
+        sql: &str,
+        params: &P,
+        rows: &mut C,
+    ) -> Result<Option<Arc<Prepared>>> {
+        let Some(known) = self.shared_description(sql, params) else {
+            return Ok(None);
+        };
+        let statement = self.statement_name(sql);
+        let cold = self.cold(&statement, sql, params, Some(&known))?;
+        let description = cold.prepared.description();
+        let results = description.result_formats();
+        let types = description.parameters();
+        let formats = parameter_formats(&cold.declared, types);
+        let started = self.start_unit(|unit| {
+            cold.prepare(unit, 0, sql)?;
+            unit.open_portal(
+                0,
+                portal,
+                &statement,
+                (&formats, &results),
+                types.len(),
+                |out| params.encode(types, out),
+            )
+        });
+        match started {
+            Err(error) if error.kind() == ErrorKind::Encode => {
+                self.forget_shared(sql, params);
+                return Ok(None);
+            }
+            started => started?,
+        }
+        self.statements.begin_parse(&statement);
+        self.hygiene.note(cold.prepared.is_plain());
+        let mut ignore = Ignore;
+        let mut sink = ColdSink::new(&mut ignore, &cold.types);
+        let progress = self.exchange(&mut sink).await?;
+        let (reply, learnt) = sink.into_parts();
+        let reply = self.end_exchange(progress, reply)?;
+        if reply.was_refused() {
+            // Within a transaction it can't be tried again.
+            self.settle(&statement, &reply);
+            self.forget_shared(sql, params);
+        }
+        reply.check()?;
+        let Some(learnt) = learnt else {
+            return Err(Error::protocol("the server did not describe the statement"));
+        };
+        let (prepared, _) = self.keep_cold(sql, &cold, learnt).await?;
+        let columns = prepared.description().columns().asked_in_binary();
+        let begun = rows.begin(&columns, &mut Plans::default());
+        begun.inspect_err(|_| self.misread_shared(sql, params, &known))?;
+        Ok(Some(prepared))
     }
 }
 

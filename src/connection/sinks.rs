@@ -24,6 +24,9 @@ pub trait Collector {
     /// Whether the number in the command tag is asked for, in a pipeline.
     const COUNTS_ROWS: bool = false;
 
+    /// Whether the rows matter at all.
+    const WANTS_ROWS: bool = true;
+
     /// The columns are known: types are checked here, once.
     ///
     /// # Errors
@@ -278,12 +281,7 @@ impl Reply {
     #[cold]
     fn change(&mut self) {
         self.changed = true;
-        self.failure = Some(Error::new(
-            ErrorKind::Decode,
-            "the result of the statement has changed since it was described, by another \
-             session's command or because the pooler chose another server; nothing of it \
-             was read, and it is described anew the next time",
-        ));
+        self.failure = Some(result_changed());
     }
 
     pub(crate) fn fail(&mut self, part: Part, error: ServerError) {
@@ -310,6 +308,16 @@ impl Reply {
             fine => Ok(fine),
         }
     }
+}
+
+#[cold]
+pub(crate) fn result_changed() -> Error {
+    Error::new(
+        ErrorKind::Decode,
+        "the result of the statement has changed since it was described, by another \
+         session's command or because the pooler chose another server; nothing of it \
+         was read, and it is described anew the next time",
+    )
 }
 
 /// The error of a part of a flight.
@@ -357,6 +365,7 @@ pub struct Ignore;
 
 impl Collector for Ignore {
     const COUNTS_ROWS: bool = true;
+    const WANTS_ROWS: bool = false;
 
     fn begin(&mut self, _: &Columns, _: &mut Plans) -> Result<()> {
         Ok(())

@@ -263,7 +263,7 @@ async fn begin_shared<T: for<'r> FromRow<'r>, P: Params>(
     let (reply, learnt) = sink.into_parts();
     let reply = connection.end_exchange(progress, reply)?;
     if reply.was_refused() || reply.lacks_binary_form() {
-        connection.settle(&cold.name, &reply);
+        connection.settle(cold.name(), &reply);
         connection.forget_shared(sql, params);
         if !in_transaction {
             return Ok(None);

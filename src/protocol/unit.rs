@@ -119,6 +119,12 @@ impl<'a> Unit<'a> {
         }
     }
 
+    /// How many bytes wait to be sent, those of this unit and those before it.
+    #[inline]
+    pub fn pending(&self) -> usize {
+        self.out.len()
+    }
+
     /// The number that the callbacks of this flight will carry.
     pub fn flight(&self) -> u64 {
         self.flight
@@ -196,11 +202,23 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
+    /// Asks for the description of a prepared statement.
+    ///
+    /// # Errors
+    ///
+    /// If the name contains NUL.
+    pub fn describe(&mut self, statement: u32, name: &str) -> Result<()> {
+        frontend::describe_statement(self.out, name)?;
+        let awaits = Stages::NONE.with(Stage::Parameters).with(Stage::Fields);
+        self.push(Role::Statement, statement, awaits);
+        Ok(())
+    }
+
     /// Binds and executes a prepared statement. `encode` appends the parameters' values.
     ///
     /// # Errors
     ///
-    /// What `encode` returns, or the message is too long.
+    /// What `encode` returns, or the message is too long. The unit is then what it was.
     #[inline]
     pub fn execute(
         &mut self,
@@ -209,6 +227,7 @@ impl<'a> Unit<'a> {
         encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
     ) -> Result<()> {
         let mut awaits = Stages::NONE.with(Stage::Bind).with(Stage::Execute);
+        let before = self.out.mark();
         if let Some(parse) = &template.parse {
             self.out.put_slice(parse);
             awaits = awaits
@@ -218,12 +237,18 @@ impl<'a> Unit<'a> {
         }
         let start = self.out.mark();
         self.out.put_slice(&template.bytes[..template.values]);
-        encode(self.out)?;
+        if let Err(error) = encode(self.out) {
+            self.out.truncate(before);
+            return Err(error);
+        }
         let bind = self.out.since(start).len() + template.bind_end - template.values;
         // The length of a message counts itself, and not the tag before it.
         let length = match i32::try_from(bind - 1) {
             Ok(length) if bind <= MAX_FRONTEND_MESSAGE => length,
-            _ => return Err(too_long(bind)),
+            _ => {
+                self.out.truncate(before);
+                return Err(too_long(bind));
+            }
         };
         self.out.put_slice(&template.bytes[template.values..]);
         self.out.patch_i32(start.offset(1), length);

@@ -18,5 +18,6 @@ pub(crate) use self::description::{
 pub(crate) use self::knowledge::{Knowledge, MAX_TYPES, Presence, next_epoch};
 pub(crate) use self::lexer::{ends_transaction, is_copy, rolls_back};
 pub(crate) use self::plain::is_plain;
+pub(crate) use self::quote::push_identifier;
 pub use self::quote::{quote_identifier, quote_literal};
 pub(crate) use self::session_command::session_command;

@@ -20,11 +20,26 @@ use crate::error::{Error, Result};
 /// # Ok::<(), kornak::Error>(())
 /// ```
 pub fn quote_identifier(name: &str) -> Result<String> {
+    let mut quoted = String::with_capacity(name.len() + 2);
+    push_identifier(&mut quoted, name)?;
+    Ok(quoted)
+}
+
+/// [`quote_identifier`] at the end of `sql`.
+pub(crate) fn push_identifier(sql: &mut String, name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::usage("an identifier can't be empty"));
     }
     refuse_nul(name, "an identifier")?;
-    Ok(format!("\"{}\"", name.replace('"', "\"\"")))
+    sql.push('"');
+    for (index, part) in name.split('"').enumerate() {
+        if index > 0 {
+            sql.push_str("\"\"");
+        }
+        sql.push_str(part);
+    }
+    sql.push('"');
+    Ok(())
 }
 
 /// The text as a string literal, as the server's function `quote_literal` does it: with a

@@ -7,6 +7,7 @@
 )]
 
 pub mod crowd;
+pub mod sharing;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 pub mod watching;
 

@@ -3,10 +3,11 @@
 use std::time::SystemTime;
 
 use super::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
+use crate::buffer::WriteBuffer;
 use crate::codec::{ArrayElements, Decode, Encode, IsNull, ParamWriter, RawValue};
-use crate::codec::{array, out_of_range, rust_name, wrong_encode_type};
+use crate::codec::{array, encode_measured, out_of_range, rust_name, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Type, oid};
+use crate::types::{Format, Type, oid};
 
 /// The codec of a type whose every bit pattern is a value.
 macro_rules! fixed_codec {
@@ -19,6 +20,20 @@ macro_rules! fixed_codec {
                 }
                 out.$put(self.$to());
                 Ok(IsNull::No)
+            }
+
+            #[inline]
+            fn encode_sized(
+                &self,
+                ty: &Type,
+                format: Format,
+                out: &mut WriteBuffer,
+            ) -> Result<(), EncodeError> {
+                if ty.oid() != oid::$oid {
+                    return encode_measured(self, ty, format, out);
+                }
+                out.put_value(self.$to().to_be_bytes());
+                Ok(())
             }
         }
 

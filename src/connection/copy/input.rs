@@ -11,15 +11,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::{check_is_copy, wrong_direction};
+use crate::connection::catalog::KnownTypes;
 use crate::connection::execute::End;
 use crate::connection::link::Until;
 use crate::connection::observe::Observation;
-use crate::connection::sinks::{Nothing, Reply};
+use crate::connection::sinks::{Nothing, Reply, columns_of};
 use crate::connection::{Connection, Held};
 use crate::error::{Error, Result, ServerError, SqlState};
-use crate::protocol::{At, CopyInReply, Progress, RowBytes, Sink};
+use crate::protocol::{At, CopyInReply, Part, Progress, RowBytes, Sink, Unit};
+use crate::row::Columns;
 use crate::statement::is_plain;
-use crate::wire::backend::{CommandComplete, CopyResponse};
+use crate::wire::backend::{CommandComplete, CopyResponse, RowDescription};
 use crate::wire::frontend;
 
 /// How much is taken ahead of the socket before it is waited for, in bytes.
@@ -30,6 +32,12 @@ const FLUSHED_TO: usize = 32 * 1024;
 
 /// The largest CopyData that is written, in bytes.
 const PIECE: usize = 128 * 1024;
+
+/// The number of the COPY among the statements of its unit.
+pub(super) const COPY: u32 = 0;
+
+/// The number of the statement before it, if there is one, that tells the columns' types.
+pub(super) const COLUMNS: u32 = 1;
 
 /// The data of a COPY FROM STDIN, made by [`Connection::copy_in`].
 ///
@@ -76,46 +84,104 @@ impl Connection {
     }
 }
 
-impl<'c> CopyIn<'c> {
-    pub(crate) async fn open(connection: impl Into<Held<'c>>, sql: &str) -> Result<Self> {
-        check_is_copy(sql)?;
-        let started = Self::start(connection.into(), sql, is_plain(sql)).await;
-        started.map_err(|error| error.with_sql(sql))
-    }
-
-    /// Starts it, watched.
-    pub(super) async fn start(connection: Held<'c>, sql: &str, is_plain: bool) -> Result<Self> {
-        let observation = Observation::start(&connection, sql);
-        let beginning = Self::begin(connection, sql, is_plain);
-        let keep = |begun: &mut Self, observation| begun.observation = Some(observation);
-        observation.open(beginning, keep, |error| error).await
-    }
-
-    async fn begin(mut connection: Held<'c>, sql: &str, is_plain: bool) -> Result<Self> {
-        let limit = connection.default_limit();
-        connection.begin_operation(Some(sql), limit).await?;
-        connection.start_unit_with(|unit| unit.execute_unprepared(0, sql), End::Copy)?;
-        connection.hygiene.note(is_plain);
-        let mut sink = InputSink::default();
-        let link = &mut *connection.link;
-        let progress = poll_fn(|cx| match link.poll_exchange(cx, &mut sink, Until::Idle) {
+impl Connection {
+    /// Sends what `write` appends, whose last statement is a COPY FROM STDIN, and waits until
+    /// the server is ready for its data. `name` is that of a statement that it prepares.
+    ///
+    /// # Errors
+    ///
+    /// The server's, after which it is at rest; another statement than COPY FROM STDIN.
+    pub(super) async fn begin_copy_in(
+        &mut self,
+        sink: &mut InputSink,
+        is_plain: bool,
+        name: &str,
+        write: impl FnOnce(&mut Unit<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.start_unit_with(write, End::Copy)?;
+        self.statements.begin_parse(name);
+        self.hygiene.note(is_plain);
+        let link = &mut *self.link;
+        let progress = poll_fn(|cx| match link.poll_exchange(cx, sink, Until::Idle) {
             // An error, or the end of another statement: nothing follows by itself.
             Poll::Pending if sink.is_settled() => Poll::Ready(Ok(Progress::Paused)),
             polled => polled,
         });
         progress.await?;
-        let mut this = Self {
+        if self.link.core.is_copying_in() {
+            return Ok(());
+        }
+        Err(self.end_failed_copy(sink).await)
+    }
+
+    /// The COPY has failed, or never was one: the flight is brought to its end.
+    #[cold]
+    async fn end_failed_copy(&mut self, sink: &mut InputSink) -> Error {
+        let link = &mut *self.link;
+        if let Err(error) = link.core.abandon(&mut link.output) {
+            return error;
+        }
+        if sink.is_output {
+            // Its data may go on for long.
+            return match self.recover().await {
+                Ok(()) => wrong_direction("COPY FROM STDIN"),
+                Err(error) => error,
+            };
+        }
+        match poll_fn(|cx| link.poll_exchange(cx, &mut Nothing, Until::Idle)).await {
+            Ok(progress) => {
+                let reply = std::mem::take(&mut sink.reply);
+                let ended = self.end_exchange(progress, reply);
+                match ended.and_then(Reply::check) {
+                    Ok(_) => wrong_direction("COPY FROM STDIN"),
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        }
+    }
+}
+
+impl<'c> CopyIn<'c> {
+    pub(crate) async fn open(connection: impl Into<Held<'c>>, sql: &str) -> Result<Self> {
+        check_is_copy(sql)?;
+        let connection = connection.into();
+        let observation = Observation::start(&connection, sql);
+        let begun = Self::watched(observation, Self::begin(connection, sql)).await;
+        begun.map_err(|error| error.with_sql(sql))
+    }
+
+    /// What `beginning` begins, watched to its end.
+    pub(super) async fn watched(
+        observation: Observation,
+        beginning: impl Future<Output = Result<Self>>,
+    ) -> Result<Self> {
+        let keep = |begun: &mut Self, observation| begun.observation = Some(observation);
+        observation.open(beginning, keep, |error| error).await
+    }
+
+    async fn begin(mut connection: Held<'c>, sql: &str) -> Result<Self> {
+        let limit = connection.default_limit();
+        connection.begin_operation(Some(sql), limit).await?;
+        let mut sink = InputSink::default();
+        connection
+            .begin_copy_in(&mut sink, is_plain(sql), "", |unit| {
+                unit.execute_unprepared(COPY, sql)
+            })
+            .await?;
+        Ok(Self::new(connection, sink))
+    }
+
+    /// The COPY that `connection` is in.
+    pub(super) fn new(connection: Held<'c>, sink: InputSink) -> Self {
+        Self {
             connection,
             sink,
             bytes: 0,
             is_torn: false,
             is_over: false,
             observation: None,
-        };
-        if this.connection.link.core.is_copying_in() {
-            return Ok(this);
         }
-        Err(this.end_failed().await)
     }
 
     /// Takes `data`, wherever rows begin and end in it. It is written when enough has come
@@ -245,14 +311,28 @@ impl<'c> CopyIn<'c> {
     }
 
     /// Whether the socket should be waited for before more is taken.
-    #[inline]
-    pub(super) fn must_flush(&self) -> bool {
+    fn must_flush(&self) -> bool {
         self.connection.link.output.len() >= FLUSH_AT
     }
 
-    pub(super) async fn make_room(&mut self) -> Result<()> {
+    /// Writes all that was taken but for `left` bytes.
+    pub(super) async fn make_room(&mut self, left: usize) -> Result<()> {
         self.begin_call()?;
-        self.flush_to(FLUSHED_TO).await
+        self.flush_to(left).await
+    }
+
+    /// The connection, whose write buffer data may be appended to, and how many bytes of it
+    /// were so far; unless the COPY is over.
+    #[inline]
+    pub(super) fn data(&mut self) -> Result<(&mut Connection, &mut u64)> {
+        if self.is_over {
+            return Err(over());
+        }
+        Ok((&mut self.connection, &mut self.bytes))
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Takes `data` at once, without a wait.
@@ -270,7 +350,7 @@ impl<'c> CopyIn<'c> {
     fn begin_call(&mut self) -> Result<()> {
         self.set_limit();
         if self.is_over {
-            return Err(Error::usage("the COPY is over"));
+            return Err(over());
         }
         if self.is_torn {
             return Err(Error::usage(
@@ -315,40 +395,14 @@ impl<'c> CopyIn<'c> {
         }
     }
 
-    /// The COPY has failed, or never was one.
+    /// The COPY has failed: the flight is brought to its end.
     #[cold]
     async fn end_failed(&mut self) -> Error {
-        let error = self.bring_to_end().await;
+        let error = self.connection.end_failed_copy(&mut self.sink).await;
+        let link = &self.connection.link;
+        self.is_over = link.is_closed() || link.core.is_idle();
         self.note_end(Some(&error));
         error
-    }
-
-    /// The COPY has failed, or never was one: the flight is brought to its end.
-    async fn bring_to_end(&mut self) -> Error {
-        let link = &mut *self.connection.link;
-        if let Err(error) = link.core.abandon(&mut link.output) {
-            return error;
-        }
-        if self.sink.is_output {
-            // Its data may go on for long.
-            self.is_over = true;
-            return match self.connection.recover().await {
-                Ok(()) => wrong_direction("COPY FROM STDIN"),
-                Err(error) => error,
-            };
-        }
-        match poll_fn(|cx| link.poll_exchange(cx, &mut Nothing, Until::Idle)).await {
-            Ok(progress) => {
-                self.is_over = true;
-                let reply = std::mem::take(&mut self.sink.reply);
-                let ended = self.connection.end_exchange(progress, reply);
-                match ended.and_then(Reply::check) {
-                    Ok(_) => wrong_direction("COPY FROM STDIN"),
-                    Err(error) => error,
-                }
-            }
-            Err(error) => error,
-        }
     }
 
     /// The data is over: waits for the server's answer.
@@ -419,15 +473,27 @@ impl fmt::Debug for CopyIn<'_> {
     }
 }
 
+#[cold]
+fn over() -> Error {
+    Error::usage("the COPY is over")
+}
+
 /// Hears the server's side of a COPY FROM STDIN.
 #[derive(Default)]
-struct InputSink {
-    reply: Reply,
+pub(super) struct InputSink {
+    pub(super) reply: Reply,
     is_complete: bool,
     /// It is a COPY TO STDOUT.
     is_output: bool,
     /// How many columns the server wants, if it wants them in binary.
     binary_columns: Option<usize>,
+    /// What the statement before it was described as earlier.
+    pub(super) expected: Option<Columns>,
+    /// What it is described as, where nothing is expected, with types that are known.
+    pub(super) columns: Option<Columns>,
+    pub(super) types: KnownTypes,
+    /// The server has refused the statement before it: the COPY was passed over.
+    pub(super) is_refused: bool,
 }
 
 impl InputSink {
@@ -452,7 +518,19 @@ impl Sink for InputSink {
     }
 
     fn on_error(&mut self, at: At, error: ServerError) {
+        self.is_refused = at.part == Part::Statement(COLUMNS);
         self.reply.fail(at.part, error);
+    }
+
+    fn on_parse_complete(&mut self, at: At) {
+        self.reply.parsed |= at.part == Part::Statement(COLUMNS);
+    }
+
+    fn on_row_description(&mut self, _: At, fields: Option<RowDescription<'_>>) {
+        match &self.expected {
+            Some(expected) => self.reply.compare(expected, fields),
+            None => self.columns = Some(columns_of(&self.types, fields)),
+        }
     }
 
     fn on_copy_in(&mut self, _: At, response: CopyResponse<'_>) -> CopyInReply {

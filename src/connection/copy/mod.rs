@@ -5,19 +5,21 @@
 
 mod binary;
 mod input;
+mod opening;
 mod output;
 mod rows_in;
 mod rows_out;
 mod statement;
 
 pub use self::input::CopyIn;
+pub(super) use self::opening::RowsIn;
 pub use self::output::CopyOut;
 pub use self::rows_in::CopyInRows;
 pub use self::rows_out::CopyOutRows;
 pub use self::statement::CopyTable;
 
 use crate::error::{Error, Result};
-use crate::statement::{is_copy, quote_identifier};
+use crate::statement::{is_copy, push_identifier};
 
 /// The name of a table: `"users"`, or `("app", "users")` with its schema.
 ///
@@ -47,26 +49,28 @@ impl<'n> From<(&'n str, &'n str)> for TableName<'n> {
 }
 
 impl TableName<'_> {
-    /// The name as SQL.
-    fn to_sql(self) -> Result<String> {
-        let table = quote_identifier(self.table)?;
-        Ok(match self.schema {
-            Some(schema) => format!("{}.{table}", quote_identifier(schema)?),
-            None => table,
-        })
+    /// Appends the name to `sql`.
+    fn push_to(self, sql: &mut String) -> Result<()> {
+        if let Some(schema) = self.schema {
+            push_identifier(sql, schema)?;
+            sql.push('.');
+        }
+        push_identifier(sql, self.table)
     }
 }
 
-/// The names of columns as SQL.
-fn column_list(columns: &[&str]) -> Result<String> {
+/// Appends the names of columns to `sql`.
+fn push_columns(sql: &mut String, columns: &[&str]) -> Result<()> {
     if columns.is_empty() {
         return Err(Error::usage("COPY of no columns"));
     }
-    let quoted: Vec<String> = columns
-        .iter()
-        .map(|column| quote_identifier(column))
-        .collect::<Result<_>>()?;
-    Ok(quoted.join(", "))
+    for (index, column) in columns.iter().enumerate() {
+        if index > 0 {
+            sql.push_str(", ");
+        }
+        push_identifier(sql, column)?;
+    }
+    Ok(())
 }
 
 /// Refuses what isn't a COPY before it is sent, because the server would run it.

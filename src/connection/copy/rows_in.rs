@@ -4,17 +4,22 @@ use std::fmt;
 use std::time::Duration;
 
 use super::binary::{HEADER, TRAILER};
-use super::{CopyIn, TableName, column_list};
-use crate::buffer::WriteBuffer;
+use super::opening::{RowsIn, no_binary_form};
+use super::{CopyIn, TableName};
 use crate::codec::{DeclaredType, is_text_in_binary};
-use crate::connection::execute::declared;
+use crate::connection::observe::Observation;
 use crate::connection::{Connection, Held};
 use crate::error::{EncodeError, Error, Result};
-use crate::params::{Params, check_count};
+use crate::params::{Declaration, Params, check_count};
 use crate::types::Type;
+use crate::wire::frontend::{self, CopyDataMark};
 
-/// How much is put together to one message, in bytes.
-const CHUNK: usize = 32 * 1024;
+/// How much is put together before the socket is waited for, in bytes: what fits into the
+/// buffer that an idle connection may keep, where rows are not large.
+const FLUSH_AT: usize = 24 * 1024;
+
+/// How much may still be unwritten when more rows are taken, in bytes.
+const FLUSHED_TO: usize = 8 * 1024;
 
 /// The rows of a binary COPY FROM STDIN, made by [`Connection::copy_in_rows`].
 ///
@@ -36,11 +41,11 @@ const CHUNK: usize = 32 * 1024;
 #[must_use = "a COPY that is dropped without `finish` is aborted"]
 pub struct CopyInRows<'c> {
     copy: CopyIn<'c>,
-    types: Box<[Type]>,
     /// What the values of the rows declare themselves as, once there was one.
-    declared: Option<Vec<DeclaredType>>,
-    /// Whole rows that have not been handed to `copy` yet.
-    pending: WriteBuffer,
+    declared: Option<Declaration>,
+    /// The message at the end of the connection's write buffer, which takes the next row. It
+    /// is whole after each: whatever the connection sends next may follow.
+    message: Option<CopyDataMark>,
     rows: u64,
 }
 
@@ -107,7 +112,7 @@ impl Connection {
                 .await?;
             return Err(Error::usage(wanted).with_sql(sql));
         }
-        Ok(CopyInRows::new(copy, types.into()))
+        CopyInRows::new(copy, |rows| rows.types = types.into())
     }
 }
 
@@ -118,40 +123,32 @@ impl<'c> CopyInRows<'c> {
         columns: &[&str],
     ) -> Result<Self> {
         let mut connection = connection.into();
-        let (table, columns) = (table.to_sql()?, column_list(columns)?);
-        let ask = format!("select {columns} from {table} limit 0");
-        let description = connection.describe(&ask).await?;
-        let types: Box<[Type]> = description
-            .columns()
-            .iter()
-            .map(|column| {
-                if column.ty().has_binary_input() {
-                    Ok(column.ty().clone())
-                } else {
-                    Err(no_binary_form(format_args!(
-                        "column \"{}\" is of type {}, which",
-                        column.name().escape_debug(),
-                        column.ty().name()
-                    )))
-                }
-            })
-            .collect::<Result<_>>()?;
-        let sql = format!("copy {table} ({columns}) from stdin (format binary)");
-        let copy = CopyIn::start(connection, &sql, true).await;
-        let copy = copy.map_err(|error| error.with_sql(&sql))?;
-        Ok(Self::new(copy, types))
+        let mut rows = std::mem::take(&mut connection.rows_in);
+        rows.write(table, columns)?;
+        let observation = Observation::start(&connection, &rows.sql);
+        let beginning = async {
+            let begun = connection.begin_rows_in(&mut rows).await;
+            let sink = begun.map_err(|error| error.with_sql(&rows.sql))?;
+            Ok(CopyIn::new(connection, sink))
+        };
+        let copy = CopyIn::watched(observation, beginning).await?;
+        Self::new(copy, |kept| *kept = rows.kept())
     }
 
-    fn new(copy: CopyIn<'c>, types: Box<[Type]>) -> Self {
-        let mut pending = WriteBuffer::with_capacity(CHUNK + CHUNK / 4);
-        pending.put_slice(HEADER);
-        Self {
+    fn new(mut copy: CopyIn<'c>, take: impl FnOnce(&mut RowsIn)) -> Result<Self> {
+        let (connection, bytes) = copy.data()?;
+        take(&mut connection.rows_in);
+        let out = &mut connection.link.output;
+        let message = frontend::begin_copy_data(out);
+        out.put_slice(HEADER);
+        frontend::extend_copy_data(out, message)?;
+        *bytes += HEADER.len() as u64;
+        Ok(Self {
             copy,
-            types,
             declared: None,
-            pending,
+            message: Some(message),
             rows: 0,
-        }
+        })
     }
 }
 
@@ -170,8 +167,8 @@ impl CopyInRows<'_> {
     /// Dropped, the row was not taken.
     #[inline]
     pub async fn send(&mut self, row: impl Params) -> Result<()> {
-        if self.pending.len() >= CHUNK {
-            self.pass_on().await?;
+        if self.must_flush() {
+            self.flush().await?;
         }
         self.append(&row)
     }
@@ -189,15 +186,11 @@ impl CopyInRows<'_> {
     where
         I: IntoIterator<Item: Params + Send, IntoIter: Send>,
     {
-        let rows = rows.into_iter();
+        let mut rows = rows.into_iter();
         async move {
             let before = self.rows;
-            for row in rows {
-                self.append(&row)?;
-                drop(row);
-                if self.pending.len() >= CHUNK {
-                    self.pass_on().await?;
-                }
+            while !self.append_all(&mut rows)? {
+                self.flush().await?;
             }
             Ok(self.rows - before)
         }
@@ -213,7 +206,6 @@ impl CopyInRows<'_> {
     ///
     /// Dropped, whether the COPY took effect is unknown.
     pub async fn finish(mut self) -> Result<u64> {
-        self.pass_on().await?;
         self.copy.take(&TRAILER.to_be_bytes())?;
         self.copy.finish().await
     }
@@ -238,12 +230,12 @@ impl CopyInRows<'_> {
 
     /// How many bytes they made so far.
     pub fn bytes(&self) -> u64 {
-        self.copy.bytes() + self.pending.len() as u64
+        self.copy.bytes()
     }
 
     /// The types of the columns.
     pub fn types(&self) -> &[Type] {
-        &self.types
+        &self.copy.connection().rows_in.types
     }
 
     /// What each of the calls that follow may take.
@@ -251,68 +243,88 @@ impl CopyInRows<'_> {
         self.copy.set_default_timeout(timeout);
     }
 
-    /// Hands what is pending to the COPY, which may have to wait; then nothing is lost.
-    async fn pass_on(&mut self) -> Result<()> {
-        if self.copy.must_flush() {
-            self.copy.make_room().await?;
-        }
-        self.copy.take(self.pending.pending())?;
-        self.pending.clear();
-        Ok(())
+    fn must_flush(&self) -> bool {
+        self.copy.connection().link.output.len() >= FLUSH_AT
     }
 
-    #[inline]
+    /// Waits until the server has taken enough. No row is lost where that is given up.
+    async fn flush(&mut self) -> Result<()> {
+        // What is sent can't be added to.
+        self.message = None;
+        self.copy.make_room(FLUSHED_TO).await
+    }
+
     fn append<P: Params>(&mut self, row: &P) -> Result<()> {
-        if !matches!(&self.declared, Some(declared) if row.are_declared(declared)) {
-            self.check(row)?;
-        }
-        let mark = self.pending.mark();
-        // The types are as many as fit into the count of a statement's columns.
-        self.pending.put_i16(self.types.len() as i16);
-        match row.encode(&self.types, &mut self.pending) {
-            Ok(()) => {
-                self.rows += 1;
-                Ok(())
-            }
-            Err(error) => {
-                self.pending.truncate(mark);
-                Err(error)
-            }
-        }
+        self.append_all(&mut std::iter::once(row)).map(|_| ())
     }
 
-    /// Checks a row of types that have not been met before.
-    #[cold]
-    fn check<P: Params>(&mut self, row: &P) -> Result<()> {
-        check_count(row.count(), self.types.len())?;
-        let declared = declared(row);
-        for (index, (declared, ty)) in declared.iter().zip(&self.types).enumerate() {
-            // Strings are written as they are, which is binary only for what is text.
-            if *declared == DeclaredType::Text && !is_text_in_binary(ty.base()) {
-                return Err(EncodeError::new("a string can't be written in binary form")
-                    .with_types(ty.name(), "string")
-                    .at(format_args!("parameter ${}", index + 1))
-                    .into());
+    /// Appends rows, at least one, until the socket should be waited for. True if there are no
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// If one can't be written: nothing of it is. Those before it are.
+    #[inline]
+    fn append_all(&mut self, rows: &mut impl Iterator<Item: Params>) -> Result<bool> {
+        let Self {
+            copy,
+            declared,
+            message,
+            rows: count,
+        } = self;
+        let (connection, bytes) = copy.data()?;
+        let out = &mut connection.link.output;
+        let types = connection.rows_in.types.as_slice();
+        for row in rows {
+            let known = declared.as_mut();
+            if !known.is_some_and(|declared| declared.is_of(&row)) {
+                *declared = Some(check(&row, types)?);
+            }
+            let message = match *message {
+                Some(message) => message,
+                None => *message.insert(frontend::begin_copy_data(out)),
+            };
+            let mark = out.mark();
+            // The types are as many as fit into the count of a statement's columns.
+            out.put_i16(types.len() as i16);
+            let written = row.encode(types, out);
+            // The message is whole again before anything else is done, which may panic.
+            if let Err(error) = written.and_then(|()| frontend::extend_copy_data(out, message)) {
+                out.truncate(mark);
+                return Err(error);
+            }
+            *bytes += out.since(mark).len() as u64;
+            *count += 1;
+            if out.len() >= FLUSH_AT {
+                return Ok(false);
             }
         }
-        self.declared = Some(declared);
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Checks a row of types that have not been met before, and returns what it declares itself as.
+#[cold]
+fn check<P: Params>(row: &P, types: &[Type]) -> Result<Declaration> {
+    check_count(row.count(), types.len())?;
+    let declared = Declaration::of(row);
+    for (index, (declared, ty)) in declared.as_slice().iter().zip(types).enumerate() {
+        // Strings are written as they are, which is binary only for what is text.
+        if *declared == DeclaredType::Text && !is_text_in_binary(ty.base()) {
+            return Err(EncodeError::new("a string can't be written in binary form")
+                .with_types(ty.name(), "string")
+                .at(format_args!("parameter ${}", index + 1))
+                .into());
+        }
+    }
+    Ok(declared)
 }
 
 impl fmt::Debug for CopyInRows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CopyInRows")
-            .field("types", &self.types)
+            .field("types", &self.types())
             .field("rows", &self.rows)
             .finish_non_exhaustive()
     }
-}
-
-#[cold]
-fn no_binary_form(what: fmt::Arguments<'_>) -> Error {
-    Error::new(
-        crate::ErrorKind::Unsupported,
-        format!("{what} has no binary form: use `copy_in` with the text format"),
-    )
 }

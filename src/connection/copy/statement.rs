@@ -1,6 +1,6 @@
 //! [`CopyTable`]: a COPY statement with its names and options quoted.
 
-use super::{TableName, column_list};
+use super::{TableName, push_columns};
 use crate::error::Result;
 use crate::statement::quote_literal;
 
@@ -124,10 +124,10 @@ impl<'n> CopyTable<'n> {
 
     fn to_sql(&self, direction: &str) -> Result<String> {
         let mut sql = String::from("copy ");
-        sql += &self.table.to_sql()?;
+        self.table.push_to(&mut sql)?;
         if !self.columns.is_empty() {
             sql += " (";
-            sql += &column_list(&self.columns)?;
+            push_columns(&mut sql, &self.columns)?;
             sql += ")";
         }
         sql += direction;

@@ -1,31 +1,35 @@
 //! [`Flight`]: the items on their way to the server, and the replies on theirs back.
 
+mod shared;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::vec::IntoIter;
 
+use self::shared::Learning;
 use super::items::sealed::Source;
 use super::{Held, PipelineError};
-use crate::codec::DeclaredType;
-use crate::connection::execute::{End, declared};
+use crate::connection::execute::End;
 use crate::connection::link::Until;
 use crate::connection::recover::{UndoOutcome, start_undo};
 use crate::connection::sinks::{Collector, Command, Reply, server_error};
 use crate::connection::transaction::rolled_back;
 use crate::error::{Error, ErrorKind, Outcome, Result, ServerError};
-use crate::params::Params;
-use crate::protocol::{At, Part, Progress, RowBytes, Sink};
+use crate::params::{Declaration, Params};
+use crate::protocol::{At, Part, Progress, RowBytes, Sink, Unit};
 use crate::row::{Columns, Plans};
-use crate::statement::Prepared;
+use crate::statement::{Prepared, declared_oids};
 use crate::wire::TransactionStatus;
-use crate::wire::backend::{CommandComplete, RowDescription};
+use crate::wire::backend::{CommandComplete, ParameterDescription, RowDescription};
 use crate::wire::frontend;
 
-/// How much is written ahead before the socket is waited for, in bytes.
-const FLUSH_AT: usize = 128 * 1024;
+/// How much is written ahead before the socket is waited for, in bytes: what fits into the
+/// buffer that an idle connection may keep, where items are not large.
+const FLUSH_AT: usize = 24 * 1024;
 
 /// How much may still be unwritten when the next items are encoded, in bytes.
-const FLUSHED_TO: usize = 32 * 1024;
+const FLUSHED_TO: usize = 8 * 1024;
 
 /// The number of COMMIT among the statements of the unit; all items have 0.
 const COMMIT: u32 = 1;
@@ -36,12 +40,16 @@ const BEGIN: u32 = u32::MAX;
 /// The statements of all items, in one unit that stays open until the last of them.
 ///
 /// Dropped before its end, it brings the unit to its Sync and has the server roll back.
-pub(super) struct Flight<'c, C, S> {
+pub(super) struct Flight<'c, C, S: Source> {
     connection: Held<'c>,
     prepared: Arc<Prepared>,
     /// What the first item's parameters declare themselves as.
-    declared: Vec<DeclaredType>,
+    declared: Declaration,
     source: S,
+    /// What was taken from the source, and goes before the rest of it.
+    taken: IntoIter<S::Item>,
+    /// Holds what was written, as long as it may have to be written again.
+    kept: Option<Vec<S::Item>>,
     sink: ManySink<C>,
     state: State,
     /// How many items were written.
@@ -84,25 +92,60 @@ enum State {
 }
 
 impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
+    /// A flight of the items of `source`, of which `first` was taken, and nothing is written
+    /// yet.
+    pub(super) fn new(
+        connection: Held<'c>,
+        prepared: Arc<Prepared>,
+        first: &S::Item,
+        source: S,
+        collector: C,
+    ) -> Self {
+        Self {
+            owns: !connection.is_in_transaction(),
+            sink: ManySink::new(collector, &prepared),
+            declared: Declaration::of(first),
+            connection,
+            prepared,
+            source,
+            taken: Vec::new().into_iter(),
+            kept: None,
+            state: State::Over,
+            written: 0,
+            is_unflushed: true,
+        }
+    }
+
     /// Writes BEGIN, where no transaction is open, and the first item.
     ///
     /// # Errors
     ///
     /// If the item can't be written; nothing is sent then.
-    pub(super) fn start(
-        mut connection: Held<'c>,
-        prepared: Arc<Prepared>,
-        first: S::Item,
-        source: S,
-        collector: C,
-    ) -> Result<Self> {
-        let owns = !connection.is_in_transaction();
+    pub(super) fn start(&mut self, sql: &str, first: &S::Item) -> Result<()> {
+        let is_unnamed = self.prepared.name().is_empty() && !self.connection.is_pooled;
+        if !is_unnamed {
+            return self.start_with(first, |_| Ok(()));
+        }
+        // The Parse of BEGIN has replaced the unnamed statement.
+        let oids = declared_oids(self.declared.as_slice());
+        self.start_with(first, |unit| unit.prepare(0, "", sql, &oids))
+    }
+
+    /// [`start`](Self::start), with what `prepare` appends before the item.
+    fn start_with(
+        &mut self,
+        first: &S::Item,
+        prepare: impl FnOnce(&mut Unit<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (owns, prepared) = (self.owns, &self.prepared);
         let types = prepared.description().parameters();
+        let connection = &mut *self.connection;
         connection.start_unit_with(
             |unit| {
                 if owns {
                     unit.prefix(BEGIN, "begin")?;
                 }
+                prepare(unit)?;
                 unit.execute(0, prepared.template(), |out| first.encode(types, out))
             },
             End::Open,
@@ -112,26 +155,9 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
             // Whoever uses the connection next rolls back, unless this gets to its end.
             connection.undo.push("rollback".into());
         }
-        Ok(Self {
-            sink: ManySink {
-                collector,
-                completed: 0,
-                rows: 0,
-                is_committed: Command::Other,
-                reply: Reply::default(),
-                expected: prepared.description().columns().clone(),
-                local: None,
-                failed_at: None,
-            },
-            declared: declared(&first),
-            connection,
-            prepared,
-            source,
-            state: State::Sending,
-            written: 1,
-            is_unflushed: true,
-            owns,
-        })
+        self.state = State::Sending;
+        self.written = 1;
+        Ok(())
     }
 
     /// How many items were written so far.
@@ -160,23 +186,17 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
             let link = &mut *self.connection.link;
             let polled = link.poll_exchange(cx, &mut self.sink, until);
             let is_lost = matches!(polled, Poll::Ready(Err(_)));
-            if matches!(self.state, State::Sending) && !is_lost && link.core.has_open_failed() {
-                // The server passes over the rest of the unit: it is brought to its end.
-                match link.core.abandon(&mut link.output) {
-                    Ok(()) => self.state = State::Closing { commits: false },
-                    Err(error) => return Poll::Ready(Err(self.fail(error.into()))),
+            if !is_lost && link.core.has_open_failed() {
+                if let Err(error) = self.end_failed() {
+                    return Poll::Ready(Err(error));
                 }
                 continue;
             }
             match polled {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(Progress::Paused)) => match self.sink.malformed() {
-                    None => return Poll::Ready(Ok(Step::Paused)),
-                    Some(error) => {
-                        let error = self.connection.link.close(error);
-                        return Poll::Ready(Err(self.fail(error.into())));
-                    }
-                },
+                Poll::Ready(Ok(Progress::Paused)) => {
+                    return Poll::Ready(self.pause().map(|()| Step::Paused));
+                }
                 Poll::Ready(Ok(progress)) => {
                     if let State::Closing { commits } = self.state {
                         match self.end(progress, commits) {
@@ -197,48 +217,85 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
         }
     }
 
+    /// The collector has enough for now, unless a row was malformed.
+    fn pause(&mut self) -> Result<(), PipelineError> {
+        match self.sink.malformed() {
+            None => Ok(()),
+            Some(error) => {
+                let error = self.connection.link.close(error);
+                Err(self.fail(error.into()))
+            }
+        }
+    }
+
+    /// The server passes over the rest of the unit: it is brought to its end.
+    #[cold]
+    fn end_failed(&mut self) -> Result<(), PipelineError> {
+        let link = &mut *self.connection.link;
+        if let Err(error) = link.core.abandon(&mut link.output) {
+            return Err(self.fail(error.into()));
+        }
+        self.state = State::Closing { commits: false };
+        Ok(())
+    }
+
     /// Writes items until there is enough to send or no more.
-    #[inline]
     fn take_items(&mut self, cx: &mut Context<'_>) -> Taken {
+        let taken = self.encode_items(cx).unwrap_or_else(|error| {
+            // An item before it may turn out to have failed first.
+            self.sink.local = Some((self.written, error));
+            Taken::Last
+        });
+        match taken {
+            Taken::Last => self.finish_sending(),
+            Taken::AllThereIs if std::mem::take(&mut self.is_unflushed) => {
+                // Otherwise the server keeps its replies until there are more.
+                frontend::flush(&mut self.connection.link.output);
+            }
+            Taken::AllThereIs | Taken::Enough => {}
+        }
+        taken
+    }
+
+    /// Appends items.
+    ///
+    /// # Errors
+    ///
+    /// If one can't be written. Those before it are.
+    #[inline]
+    fn encode_items(&mut self, cx: &mut Context<'_>) -> Result<Taken> {
         let link = &mut *self.connection.link;
         let types = self.prepared.description().parameters();
         let template = self.prepared.template();
-        while link.output.len() < FLUSH_AT {
-            let item = match self.source.poll_item(cx) {
-                Poll::Ready(Some(item)) => item,
-                Poll::Ready(None) => {
-                    self.finish_sending();
-                    return Taken::Last;
-                }
-                Poll::Pending => {
-                    if std::mem::take(&mut self.is_unflushed) {
-                        // Otherwise the server keeps its replies until there are more.
-                        frontend::flush(&mut link.output);
-                    }
-                    return Taken::AllThereIs;
-                }
-            };
-            let written = link
-                .core
-                .resume_unit(&mut link.output)
-                .and_then(|mut unit| {
-                    if !item.are_declared(&self.declared) {
-                        return Err(other_types());
-                    }
-                    unit.execute(0, template, |out| item.encode(types, out))?;
-                    unit.keep_open();
-                    Ok(())
-                });
-            if let Err(error) = written {
-                // An item before it may turn out to have failed first.
-                self.sink.local = Some((self.written, error));
-                self.finish_sending();
-                return Taken::Last;
+        let mut unit = link.core.resume_unit(&mut link.output)?;
+        let mut written = 0;
+        let ended = loop {
+            if unit.pending() >= FLUSH_AT {
+                break Ok(Taken::Enough);
             }
-            self.written += 1;
-            self.is_unflushed = true;
-        }
-        Taken::Enough
+            let item = match self.taken.next() {
+                Some(item) => item,
+                None => match self.source.poll_item(cx) {
+                    Poll::Ready(Some(item)) => item,
+                    Poll::Ready(None) => break Ok(Taken::Last),
+                    Poll::Pending => break Ok(Taken::AllThereIs),
+                },
+            };
+            if !self.declared.is_of(&item) {
+                break Err(other_types());
+            }
+            if let Err(error) = unit.execute(0, template, |out| item.encode(types, out)) {
+                break Err(error);
+            }
+            written += 1;
+            if let Some(kept) = &mut self.kept {
+                kept.push(item);
+            }
+        };
+        unit.keep_open();
+        self.written += written;
+        self.is_unflushed |= written > 0;
+        ended
     }
 
     /// Writes the Sync; before it COMMIT, if the transaction is its own and all is well.
@@ -266,6 +323,8 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
     fn end(&mut self, progress: Progress, commits: bool) -> Result<(), PipelineError> {
         let reply = std::mem::take(&mut self.sink.reply);
         let reply = self.connection.end_exchange(progress, reply)?;
+        // The next call prepares it anew.
+        self.connection.is_stale(&self.prepared, &reply);
         let sink = &mut self.sink;
         if let Some(error) = reply.error {
             let index = match error.0 {
@@ -361,7 +420,7 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
     }
 }
 
-impl<C, S> Drop for Flight<'_, C, S> {
+impl<C, S: Source> Drop for Flight<'_, C, S> {
     fn drop(&mut self) {
         let commits = match self.state {
             State::Sending => false,
@@ -391,6 +450,8 @@ struct ManySink<C> {
     reply: Reply,
     /// What the statement returned when it was described.
     expected: Columns,
+    /// What it is described as in the flight itself.
+    learning: Option<Box<Learning>>,
     /// The item that could not be written.
     local: Option<(u64, Error)>,
     /// The item whose row could not be read.
@@ -398,6 +459,20 @@ struct ManySink<C> {
 }
 
 impl<C> ManySink<C> {
+    fn new(collector: C, prepared: &Prepared) -> Self {
+        Self {
+            collector,
+            completed: 0,
+            rows: 0,
+            is_committed: Command::Other,
+            reply: Reply::default(),
+            expected: prepared.description().columns().clone(),
+            learning: None,
+            local: None,
+            failed_at: None,
+        }
+    }
+
     /// What was wrong with a row after which nothing can be trusted.
     fn malformed(&mut self) -> Option<Error> {
         let is_malformed = |failure: &mut Error| failure.kind() == ErrorKind::Protocol;
@@ -408,10 +483,28 @@ impl<C> ManySink<C> {
 impl<C: Collector> Sink for ManySink<C> {
     const SHARES_ROWS: bool = C::SHARES_ROWS;
 
+    fn on_parse_complete(&mut self, _: At) {
+        self.reply.parsed = true;
+    }
+
+    fn on_parameter_description(&mut self, _: At, parameters: ParameterDescription<'_>) {
+        if let Some(learning) = &mut self.learning {
+            learning.learn_parameters(parameters);
+        }
+    }
+
     fn on_row_description(&mut self, _: At, fields: Option<RowDescription<'_>>) {
-        if self.reply.failure.is_none() {
+        if let Some(learning) = &mut self.learning {
+            let begun = learning.learn_columns(fields, &mut self.collector);
+            self.reply.failure = begun.err();
+        } else if self.reply.failure.is_none() {
             self.reply.compare(&self.expected, fields);
         }
+    }
+
+    #[inline]
+    fn on_bind_complete(&mut self, _: At) {
+        self.reply.bound = true;
     }
 
     #[inline(always)]
@@ -433,6 +526,8 @@ impl<C: Collector> Sink for ManySink<C> {
         if at.part == Part::Statement(0) {
             self.completed += 1;
             self.rows += command.rows();
+            // Of the next item, that is.
+            self.reply.bound = false;
         } else {
             let mut reply = Reply::default();
             reply.complete(command);
@@ -442,6 +537,7 @@ impl<C: Collector> Sink for ManySink<C> {
 
     fn on_empty_query(&mut self, _: At) {
         self.completed += 1;
+        self.reply.bound = false;
     }
 
     fn on_error(&mut self, at: At, error: ServerError) {
@@ -453,6 +549,7 @@ impl<C: Collector> Sink for ManySink<C> {
 impl<C: Collector> Collector for &mut C {
     const SHARES_ROWS: bool = C::SHARES_ROWS;
     const STOPS_AT_FAILURE: bool = C::STOPS_AT_FAILURE;
+    const WANTS_ROWS: bool = C::WANTS_ROWS;
 
     fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()> {
         C::begin(self, columns, plans)

@@ -12,6 +12,7 @@ pub use self::rows::ManyRows;
 
 use self::flight::{Flight, Step};
 use self::items::sealed::Source;
+use super::cold::Cold;
 use super::observe::Observation;
 use super::pipeline::PipelineError;
 use super::sinks::{All, Collector, Ignore};
@@ -19,7 +20,7 @@ use super::timer::Limit;
 use super::{Connection, Held};
 use crate::error::Result;
 use crate::params::Params;
-use crate::row::FromRow;
+use crate::row::{FromRow, Plans};
 use crate::statement::Prepared;
 
 impl Connection {
@@ -152,15 +153,35 @@ impl Connection {
         async move { ManyRows::open(self.into(), sql, source).await }
     }
 
-    /// Everything before the first item: the statement is prepared, and the collector ready.
-    async fn begin_many<P: Params, C: Collector>(
+    /// Brings the connection to rest. A statement that is new to it and known to another, with
+    /// rows that `collector` can read, need not be prepared before the items.
+    async fn begin_shared_many<P: Params, C: Collector>(
         &mut self,
         sql: &str,
         first: &P,
         collector: &mut C,
         limit: Limit,
-    ) -> Result<Arc<Prepared>> {
+    ) -> Result<Option<Cold>> {
         self.begin_operation(Some(sql), limit).await?;
+        let Some(known) = self.shared_description(sql, first) else {
+            return Ok(None);
+        };
+        let is_readable = collector.begin(known.columns(), &mut Plans::default());
+        if is_readable.is_err() {
+            return Ok(None);
+        }
+        // The next Parse of the flight, that of COMMIT, would replace the unnamed one.
+        let name = self.statement_name_in_pipeline(sql);
+        self.cold(&name, sql, first, Some(&known)).map(Some)
+    }
+
+    /// The statement, prepared, and the collector ready.
+    async fn prepare_many<P: Params, C: Collector>(
+        &mut self,
+        sql: &str,
+        first: &P,
+        collector: &mut C,
+    ) -> Result<Arc<Prepared>> {
         let prepared = self.prepared(sql, first).await?;
         self.begin_rows(sql, first, &prepared, collector)?;
         Ok(prepared)
@@ -216,13 +237,29 @@ where
     let Some(first) = poll_fn(|cx| source.poll_item(cx)).await else {
         return Ok(None);
     };
+    let first_failed = |error| PipelineError::at(Some(0), error).with_sql(sql);
     let limit = connection.default_limit();
-    let prepared = connection
-        .begin_many(sql, &first, &mut collector, limit)
+    let shared = connection
+        .begin_shared_many(sql, &first, &mut collector, limit)
         .await
         .map_err(|error| error.with_sql(sql))?;
-    match Flight::start(connection, prepared, first, source, collector) {
-        Ok(flight) => Ok(Some(flight)),
-        Err(error) => Err(PipelineError::at(Some(0), error).with_sql(sql)),
+    if let Some(cold) = shared {
+        let prepared = Arc::clone(&cold.prepared);
+        let mut flight = Flight::new(connection, prepared, &first, source, collector);
+        let refused = flight.start_shared(sql, cold, first).await;
+        if let Some(first) = refused.map_err(|error| error.with_sql(sql))? {
+            flight
+                .start_described(sql, &first)
+                .await
+                .map_err(first_failed)?;
+        }
+        return Ok(Some(flight));
     }
+    let prepared = connection
+        .prepare_many(sql, &first, &mut collector)
+        .await
+        .map_err(|error| error.with_sql(sql))?;
+    let mut flight = Flight::new(connection, prepared, &first, source, collector);
+    flight.start(sql, &first).map_err(first_failed)?;
+    Ok(Some(flight))
 }

@@ -269,34 +269,29 @@ pub fn copy_data(out: &mut WriteBuffer, data: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// A CopyData that is being written.
-#[derive(Debug)]
-#[must_use = "a message that is begun must be ended"]
+/// A CopyData that data is appended to, bit by bit.
+#[derive(Clone, Copy, Debug)]
 pub struct CopyDataMark {
-    start: Mark,
     length: Mark,
 }
 
-/// Begins a CopyData; the caller appends the data and calls [`end_copy_data`].
+/// Begins a CopyData without data. The caller appends some and calls [`extend_copy_data`]: in
+/// between the message is whole, so that whatever comes next may follow.
 pub fn begin_copy_data(out: &mut WriteBuffer) -> CopyDataMark {
-    let start = out.mark();
     out.put_u8(tag::COPY_DATA);
     let length = out.mark();
-    out.put_i32(0);
-    CopyDataMark { start, length }
+    out.put_i32(4);
+    CopyDataMark { length }
 }
 
-/// Ends the CopyData begun at `mark`.
+/// Takes all that was written behind the CopyData begun at `mark` into it.
 ///
 /// # Errors
 ///
-/// A length above the server's limit. The message is then taken back, data and all.
-pub fn end_copy_data(out: &mut WriteBuffer, mark: CopyDataMark) -> Result<()> {
-    let ended = patch_length(out, mark.length, COPY_DATA, MAX_FRONTEND_MESSAGE);
-    if ended.is_err() {
-        out.truncate(mark.start);
-    }
-    ended
+/// A length above the server's limit. The caller takes back what it has appended.
+#[inline]
+pub fn extend_copy_data(out: &mut WriteBuffer, mark: CopyDataMark) -> Result<()> {
+    patch_length(out, mark.length, COPY_DATA, MAX_FRONTEND_MESSAGE)
 }
 
 /// CopyDone: the COPY is complete.
@@ -355,6 +350,7 @@ fn begin(out: &mut WriteBuffer, message: &'static str, tag: u8, body: usize) -> 
 }
 
 /// Fills in the length at `mark`, which counts itself and all that follows.
+#[inline]
 fn patch_length(
     out: &mut WriteBuffer,
     mark: Mark,

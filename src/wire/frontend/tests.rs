@@ -109,10 +109,13 @@ fn messages_of_the_simple_protocol_and_of_copy() {
     check(
         |out| {
             let mark = begin_copy_data(out);
+            assert!(out.pending().ends_with(b"d\0\0\0\x04"));
             out.put_slice(b"1\t2\n");
-            end_copy_data(out, mark)
+            extend_copy_data(out, mark)?;
+            out.put_slice(b"3");
+            extend_copy_data(out, mark)
         },
-        b"d\0\0\0\x081\t2\n",
+        b"d\0\0\0\x091\t2\n3",
     );
     check_plain(copy_done, b"c\0\0\0\x04");
     check(|out| copy_fail(out, "enough"), b"f\0\0\0\x0benough\0");
