@@ -4,7 +4,7 @@
 mod live;
 mod support;
 
-use kornak::{Connection, Date, ErrorKind, Row, SqlState};
+use kornak::{Connection, Date, ErrorKind, Numeric, Params, PipelineError, Row, SqlState};
 use live::{check_token, connect, connect_as, poll_once};
 use support::raw::RawClient;
 
@@ -370,6 +370,73 @@ async fn r41_an_inferred_parameter_follows_its_column() {
         );
     }
     check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r41_a_value_that_no_longer_fits_has_the_statement_described_anew() {
+    let mut connection = connect().await;
+    let sql = "insert into misfit values ($1) returning 1";
+    for verb in ["execute", "fetch", "portal", "many"] {
+        for in_transaction in [false, true] {
+            connection
+                .batch_execute("create temp table misfit (x numeric)")
+                .await
+                .unwrap();
+            if in_transaction || verb == "portal" {
+                connection.batch_execute("begin").await.unwrap();
+            }
+            let number = Numeric::from(7);
+            insert(&mut connection, verb, sql, (number.clone(),))
+                .await
+                .unwrap();
+            connection
+                .batch_execute("drop table misfit; create temp table misfit (x date)")
+                .await
+                .unwrap();
+            let day = Date::new(2024, 2, 29).unwrap();
+            insert(&mut connection, verb, sql, (day,)).await.unwrap();
+            // What doesn't fit the table as it is now is an error, of this side and known
+            // before anything was sent.
+            let error = insert(&mut connection, verb, sql, (number,))
+                .await
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Encode, "{verb}: {error}");
+            let found: Vec<Date> = connection
+                .fetch_all("select x from misfit", ())
+                .await
+                .unwrap();
+            assert_eq!(found, [day], "{verb}, {in_transaction}");
+            if in_transaction || verb == "portal" {
+                connection.batch_execute("commit").await.unwrap();
+            }
+            connection.batch_execute("drop table misfit").await.unwrap();
+            check_token(&mut connection).await;
+        }
+    }
+}
+
+async fn insert(
+    connection: &mut Connection,
+    verb: &str,
+    sql: &str,
+    params: impl Params + Clone + Send + Sync,
+) -> kornak::Result<()> {
+    match verb {
+        "execute" => drop(connection.execute(sql, params).await?),
+        "fetch" => {
+            let mut rows = connection.fetch::<i32>(sql, params).await?;
+            while rows.next().await?.is_some() {}
+        }
+        "portal" => {
+            let mut portal = connection.portal::<i32>(sql, params).await?;
+            portal.fetch_rest(connection).await?;
+        }
+        _ => {
+            let many = connection.execute_many(sql, [params]).await;
+            many.map_err(PipelineError::into_error)?;
+        }
+    }
+    Ok(())
 }
 
 #[tokio::test]

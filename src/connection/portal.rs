@@ -112,7 +112,35 @@ impl Connection {
         params: &P,
         rows: &mut C,
     ) -> Result<Arc<Prepared>> {
-        let prepared = self.prepared_for(sql, params, rows).await?;
+        let is_known = self.statements.lookup(sql, params).is_some();
+        let mut prepared = self.prepared_for(sql, params, rows).await?;
+        match self.start_portal(portal, sql, params, &prepared) {
+            // Nothing was sent: what the statement takes may be something else by now.
+            Err(error) if is_known && self.is_misfit(&prepared, &error) => {
+                prepared = self.prepared_for(sql, params, rows).await?;
+                self.start_portal(portal, sql, params, &prepared)?;
+            }
+            started => started?,
+        }
+        self.hygiene.note(prepared.is_plain());
+        let mut ignore = Ignore;
+        let mut sink = WarmSink::new(&mut ignore);
+        let progress = self.exchange(&mut sink).await?;
+        let reply = self.end_exchange(progress, sink.reply)?;
+        // Within a transaction it can't be tried again.
+        self.is_stale(&prepared, &reply);
+        reply.check()?;
+        Ok(prepared)
+    }
+
+    /// Appends what opens the portal of a prepared statement.
+    fn start_portal<P: Params>(
+        &mut self,
+        portal: &str,
+        sql: &str,
+        params: &P,
+        prepared: &Prepared,
+    ) -> Result<()> {
         let description = prepared.description();
         let declared = super::execute::declared(params);
         let results = description.result_formats();
@@ -131,16 +159,7 @@ impl Connection {
                 types.len(),
                 |out| params.encode(types, out),
             )
-        })?;
-        self.hygiene.note(prepared.is_plain());
-        let mut ignore = Ignore;
-        let mut sink = WarmSink::new(&mut ignore);
-        let progress = self.exchange(&mut sink).await?;
-        let reply = self.end_exchange(progress, sink.reply)?;
-        // Within a transaction it can't be tried again.
-        self.is_stale(&prepared, &reply);
-        reply.check()?;
-        Ok(prepared)
+        })
     }
 
     /// Opens the portal of a statement that is new to this connection and known to another, in

@@ -200,13 +200,17 @@ impl Connection {
     }
 
     /// Whether a value could not be written as the types are known here, which may not be what
-    /// they are by now: nothing was sent.
+    /// they are by now: nothing was sent. The statement is given up then, to be described anew
+    /// once before that is an error.
     #[cold]
     pub(super) fn is_misfit(&mut self, prepared: &Arc<Prepared>, error: &Error) -> bool {
-        let is_misfit = error.kind() == ErrorKind::Encode && prepared.description().epoch() != 0;
+        let is_custom = prepared.description().epoch() != 0;
+        let is_misfit = error.kind() == ErrorKind::Encode && (is_custom || prepared.is_inferred());
         if is_misfit {
             self.statements.evict(prepared);
-            self.catalog.doubt();
+            if is_custom {
+                self.catalog.doubt();
+            }
         }
         is_misfit
     }

@@ -212,8 +212,15 @@ async fn begin<T: for<'r> FromRow<'r>, P: Params>(
         let in_transaction = connection.is_in_transaction();
         // A result of any size must not wait in memory for its types to be known: a statement
         // that is new to this connection is described before it runs.
+        let is_known = connection.statements.lookup(sql, params).is_some();
         let prepared = connection.prepared_for(sql, params, batch).await?;
-        connection.start_execute(&prepared, params)?;
+        match connection.start_execute(&prepared, params) {
+            Err(error) if is_known && !retried && connection.is_misfit(&prepared, &error) => {
+                retried = true;
+                continue;
+            }
+            started => started?,
+        }
         let mut sink = WarmSink::new(batch).expecting(prepared.description().columns());
         let link = &mut *connection.link;
         let progress = poll_fn(|cx| match link.poll_exchange(cx, &mut sink, Until::Idle) {

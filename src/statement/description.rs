@@ -29,6 +29,8 @@ pub(crate) struct Prepared {
     template: BindTemplate,
     /// It leaves nothing behind in the session.
     is_plain: bool,
+    /// A value is written as the type that the server has inferred.
+    is_inferred: bool,
 }
 
 impl Description {
@@ -136,6 +138,7 @@ impl Prepared {
             description,
             template,
             is_plain: is_plain(sql),
+            is_inferred: declared.contains(&DeclaredType::Described),
         })
     }
 
@@ -152,6 +155,11 @@ impl Prepared {
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.is_plain
+    }
+
+    /// Whether a value is written as a type that the server has inferred, and may infer anew.
+    pub(crate) fn is_inferred(&self) -> bool {
+        self.is_inferred
     }
 
     #[inline]

@@ -165,6 +165,12 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
         self.written
     }
 
+    /// Whether the first item did not fit what is known of the statement, which may be another
+    /// by now.
+    pub(super) fn is_misfit(&mut self, error: &Error) -> bool {
+        self.connection.is_misfit(&self.prepared, error)
+    }
+
     pub(super) fn collector(&mut self) -> &mut C {
         &mut self.sink.collector
     }

@@ -255,11 +255,19 @@ where
         }
         return Ok(Some(flight));
     }
+    let is_known = connection.statements.lookup(sql, &first).is_some();
     let prepared = connection
         .prepare_many(sql, &first, &mut collector)
         .await
         .map_err(|error| error.with_sql(sql))?;
     let mut flight = Flight::new(connection, prepared, &first, source, collector);
-    flight.start(sql, &first).map_err(first_failed)?;
+    match flight.start(sql, &first) {
+        // Nothing was sent: what the statement takes may be something else by now.
+        Err(error) if is_known && flight.is_misfit(&error) => flight
+            .start_described(sql, &first)
+            .await
+            .map_err(first_failed)?,
+        started => started.map_err(first_failed)?,
+    }
     Ok(Some(flight))
 }
