@@ -230,7 +230,7 @@ pub(super) fn has_nul(bytes: &[u8]) -> bool {
     }
     match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         (Some(&[a, b, c, d]), Some(&[e, f, g, h])) => zero_bytes([a, b, c, d, e, f, g, h]) != 0,
-        _ => bytes.iter().any(|byte| *byte == 0),
+        _ => bytes.contains(&0),
     }
 }
 
