@@ -48,6 +48,17 @@ impl TextForm {
         }
     }
 
+    /// Whether it is [`Versioned`](Self::Versioned), which is all that values need to know of a
+    /// type that was accepted.
+    #[inline]
+    fn is_versioned(ty: &Type) -> bool {
+        matches!(ty.oid(), oid::JSONB | oid::JSONPATH)
+            || matches!(
+                ty.extension(),
+                Extension::Ltree | Extension::Lquery | Extension::Ltxtquery
+            )
+    }
+
     fn of_custom(ty: &Type) -> Self {
         match ty.extension() {
             Extension::Citext => Self::Plain,
@@ -191,7 +202,7 @@ impl<'r> Decode<'r> for char {
 /// The bytes of the text in `value`, without the version byte where its type has one.
 #[inline]
 pub(super) fn text_bytes<'r, T>(value: RawValue<'r, '_>) -> Result<&'r [u8], DecodeError> {
-    if value.format() == Format::Text || TextForm::of(value.ty()) != TextForm::Versioned {
+    if value.format() == Format::Text || !TextForm::is_versioned(value.ty()) {
         return Ok(value.bytes());
     }
     match value.bytes().split_first() {

@@ -197,20 +197,18 @@ impl<'r> RowCursor<'r> {
         let Some((length, rest)) = self.rest.split_first_chunk::<4>() else {
             return Err(malformed(column, "its length is missing"));
         };
-        let length = i32::from_be_bytes(*length);
-        let Ok(size) = usize::try_from(length) else {
+        let length = u32::from_be_bytes(*length);
+        // One comparison for all there is to doubt: no row is as long as NULL's length, or as a
+        // negative one, without its sign.
+        if let Some((value, rest)) = rest.split_at_checked(length as usize) {
             self.rest = rest;
-            return if length == -1 {
-                Ok((column, None))
-            } else {
-                Err(malformed(column, "its length is negative"))
-            };
-        };
-        let Some((value, rest)) = rest.split_at_checked(size) else {
-            return Err(malformed(column, "it is longer than the row"));
-        };
-        self.rest = rest;
-        Ok((column, Some(value)))
+            return Ok((column, Some(value)));
+        }
+        if length == NULL {
+            self.rest = rest;
+            return Ok((column, None));
+        }
+        Err(without_value(column, length))
     }
 
     /// This cursor, taken to the column `position`, whose length lies at `place` behind it.
@@ -255,6 +253,9 @@ impl fmt::Debug for RowRef<'_> {
             .finish_non_exhaustive()
     }
 }
+
+/// The length of NULL, −1.
+const NULL: u32 = u32::MAX;
 
 /// Whether `T` reads the type and format of `column`.
 ///
@@ -330,6 +331,14 @@ fn malformed(column: &Column, why: &str) -> Error {
         "DataRow: column \"{}\": {why}",
         column.name.escape_debug()
     ))
+}
+
+#[cold]
+fn without_value(column: &Column, length: u32) -> Error {
+    match i32::try_from(length) {
+        Ok(_) => malformed(column, "it is longer than the row"),
+        Err(_) => malformed(column, "its length is negative"),
+    }
 }
 
 #[cold]
