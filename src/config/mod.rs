@@ -111,7 +111,8 @@
 //! | | `PGSYSCONFDIR` | same |
 //! | | `PGLOCALEDIR` | none: messages are in English |
 //! | `pooler` | | this driver's: `session` or `transaction` |
-//! | `send_buffer_size`, `receive_buffer_size` | | this driver's: [`Config::send_buffer_size`] |
+//! | `send_buffer_size` | | this driver's: how many bytes the operating system keeps, see [`Config::send_buffer_size`] |
+//! | `receive_buffer_size` | | this driver's, see [`Config::receive_buffer_size`] |
 //! | `statement_cache_capacity` | | this driver's |
 //! | `query_timeout` | | this driver's; with a unit (`30s`) |
 //! | `allow_cleartext_password` | | this driver's: `on` or `off` |
