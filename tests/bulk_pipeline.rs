@@ -66,6 +66,24 @@ async fn a_number_known_only_at_run_time_is_a_list() {
 }
 
 #[tokio::test]
+async fn s35_one_text_with_other_types_is_another_statement_of_a_list() {
+    let mut connection = connect().await;
+    let sql = "select pg_typeof($1)::text";
+    let values: [&(dyn kornak::codec::DynEncode + Sync); 5] =
+        [&1_i32, &2_i32, &3_i64, &true, &4_i32];
+    let lists: Vec<_> = values.iter().map(std::slice::from_ref).collect();
+    for _ in 0..2 {
+        let items: Vec<_> = lists.iter().map(|list| one::<String>(sql, *list)).collect();
+        let types = connection.pipeline(items).await.unwrap();
+        assert_eq!(
+            types,
+            ["integer", "integer", "bigint", "boolean", "integer"]
+        );
+        assert_eq!(connection.cached_statements(), 3);
+    }
+}
+
+#[tokio::test]
 async fn statements_that_are_not_kept_go_in_a_pipeline_too() {
     for capacity in [0, 1] {
         let mut connection = connect_as(|config| config.statement_cache_capacity(capacity)).await;

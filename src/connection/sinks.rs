@@ -34,6 +34,14 @@ pub trait Collector {
     /// If the rows can't be read as the verb wants them.
     fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()>;
 
+    /// As [`begin`](Self::begin), for the statement that `other` was begun for. Returns whether
+    /// that could be done.
+    #[inline]
+    fn begin_as(&mut self, other: &Self) -> bool {
+        let _ = other;
+        false
+    }
+
     /// A row. `Break` pauses the exchange.
     ///
     /// # Errors
@@ -371,6 +379,11 @@ impl Collector for Ignore {
         Ok(())
     }
 
+    #[inline]
+    fn begin_as(&mut self, _: &Self) -> bool {
+        true
+    }
+
     #[inline(always)]
     fn row(&mut self, _: RowBytes<'_>) -> Result<ControlFlow<()>> {
         Ok(ControlFlow::Continue(()))
@@ -378,6 +391,7 @@ impl Collector for Ignore {
 }
 
 /// How the rows of one result are read as `T`.
+#[derive(Clone)]
 struct Reading {
     columns: Columns,
     plan: Arc<Plan>,
@@ -418,6 +432,12 @@ impl<T: for<'r> FromRow<'r>> Collector for All<T> {
     fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()> {
         self.reading = Some(Reading::new::<T>(columns, plans)?);
         Ok(())
+    }
+
+    #[inline]
+    fn begin_as(&mut self, other: &Self) -> bool {
+        self.reading.clone_from(&other.reading);
+        self.reading.is_some()
     }
 
     #[inline(always)]
@@ -489,6 +509,12 @@ impl<T: for<'r> FromRow<'r>> Collector for One<T> {
     fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()> {
         self.reading = Some(Reading::new::<T>(columns, plans)?);
         Ok(())
+    }
+
+    #[inline]
+    fn begin_as(&mut self, other: &Self) -> bool {
+        self.reading.clone_from(&other.reading);
+        self.reading.is_some()
     }
 
     #[inline(always)]

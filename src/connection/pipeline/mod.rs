@@ -24,7 +24,7 @@ use super::Connection;
 use super::execute::is_stale;
 use super::hygiene::Hygiene;
 use super::observe::{Observation, PIPELINE};
-use super::sinks::Reply;
+use super::sinks::{Collector, Reply};
 use super::timer::Limit;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::params::Params;
@@ -189,7 +189,8 @@ impl Connection {
         if self.has_queued() {
             Box::pin(self.flush_queued()).await?;
         }
-        self.prepare_all(statements, slots, Fate::Own)
+        let was_cold = self
+            .prepare_all(statements, slots, Fate::Own)
             .await
             .map_err(PipelineError::into_error)?;
         if self.statements.has_closable() {
@@ -207,9 +208,13 @@ impl Connection {
         written.map_err(|(_, error)| error)?;
         let mut sink = PipelineSink::new(slots, Fate::Own);
         let progress = self.exchange(&mut sink).await?;
+        let has_failed = sink.has_failed();
         let reply = sink.into_reply();
         if !self.ends_well(progress, &reply) {
             self.end_pipeline(progress, reply, slots)?;
+        }
+        if !has_failed && !was_cold {
+            return Ok(());
         }
         for index in 0..slots.count() {
             let Some(state) = slots.state(index) else {
@@ -239,13 +244,14 @@ impl Connection {
             .map_err(|error| error.with_sql(first))
     }
 
-    /// Has all statements prepared, and their rows' readers made ready.
+    /// Has all statements prepared, and their rows' readers made ready. Returns whether any was
+    /// not prepared before.
     async fn prepare_all<S: Pipeline>(
         &mut self,
         statements: &S,
         slots: &mut S::Slots,
         fate: Fate,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<bool, PipelineError> {
         let mut find = Find {
             connection: self,
             missing: Vec::new(),
@@ -254,14 +260,15 @@ impl Connection {
         let missing = find.missing;
         found.map_err(at)?;
         if missing.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         Box::pin(self.prepare_missing(missing, slots, fate)).await?;
         let mut begin = BeginRows {
             connection: self,
             fate,
         };
-        statements.visit(slots, &mut begin).map_err(at)
+        statements.visit(slots, &mut begin).map_err(at)?;
+        Ok(true)
     }
 
     /// The replies are in, or a malformed row has stopped the exchange for good.
@@ -329,7 +336,17 @@ impl<'q> Visitor<'q> for Find<'_, 'q> {
         index: u32,
         item: &'q I,
         slot: &mut Slot<I::Collector>,
+        before: Option<(&'q I, &Slot<I::Collector>)>,
     ) -> Result<()> {
+        if let Some((previous, known)) = before {
+            if is_same(item, previous)
+                && known.state.prepared.is_some()
+                && slot.collector.begin_as(&known.collector)
+            {
+                slot.state.prepared.clone_from(&known.state.prepared);
+                return Ok(());
+            }
+        }
         let found = self
             .connection
             .find(item.sql(), &item.params(), &mut slot.collector);
@@ -341,6 +358,16 @@ impl<'q> Visitor<'q> for Find<'_, 'q> {
     }
 }
 
+/// Whether two statements of a pipeline are one and the same: their texts are lent at the same
+/// time, so that those at one place are one.
+#[inline]
+fn is_same<I: Item>(one: &I, other: &I) -> bool {
+    let (ours, theirs) = (one.params(), other.params());
+    std::ptr::eq(one.sql(), other.sql())
+        && ours.count() == theirs.count()
+        && (0..ours.count()).all(|index| ours.declared(index) == theirs.declared(index))
+}
+
 /// Makes the readers of the rows ready where the statement has just been prepared.
 struct BeginRows<'c> {
     connection: &'c mut Connection,
@@ -348,7 +375,13 @@ struct BeginRows<'c> {
 }
 
 impl<'q> Visitor<'q> for BeginRows<'_> {
-    fn visit<I: Item>(&mut self, _: u32, item: &'q I, slot: &mut Slot<I::Collector>) -> Result<()> {
+    fn visit<I: Item>(
+        &mut self,
+        _: u32,
+        item: &'q I,
+        slot: &mut Slot<I::Collector>,
+        _: Option<(&'q I, &Slot<I::Collector>)>,
+    ) -> Result<()> {
         let Some(prepared) = &slot.state.prepared else {
             return Ok(());
         };
@@ -376,6 +409,7 @@ impl<'q> Visitor<'q> for Write<'_, '_> {
         index: u32,
         item: &'q I,
         slot: &mut Slot<I::Collector>,
+        _: Option<(&'q I, &Slot<I::Collector>)>,
     ) -> Result<()> {
         let Some(prepared) = &slot.state.prepared else {
             return Err(unprepared());
@@ -403,6 +437,7 @@ impl<'q> Visitor<'q> for WriteEach<'_> {
         index: u32,
         item: &'q I,
         slot: &mut Slot<I::Collector>,
+        _: Option<(&'q I, &Slot<I::Collector>)>,
     ) -> Result<()> {
         let Some(prepared) = &slot.state.prepared else {
             return Ok(());

@@ -15,6 +15,7 @@ pub(super) struct PipelineSink<'a, S> {
     fate: Fate,
     /// The statement that was bound last: what fails at its Sync is its own.
     bound: Option<u32>,
+    has_failed: bool,
     /// The first error, where the statements share their fate.
     reply: Reply,
 }
@@ -25,8 +26,14 @@ impl<'a, S: Slots> PipelineSink<'a, S> {
             slots,
             fate,
             bound: None,
+            has_failed: false,
             reply: Reply::default(),
         }
+    }
+
+    /// Whether the server has refused a statement.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     pub(super) fn into_reply(self) -> Reply {
@@ -72,6 +79,7 @@ impl<S: Slots> Sink for PipelineSink<'_, S> {
     }
 
     fn on_error(&mut self, at: At, error: ServerError) {
+        self.has_failed = true;
         let index = match at.part {
             Part::Statement(index) => index,
             Part::Prefix(_) | Part::Sync => self.bound.unwrap_or_default(),

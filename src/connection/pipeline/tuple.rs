@@ -37,7 +37,8 @@ pub trait Slots {
     fn complete(&mut self, index: u32, command: CommandComplete<'_>);
 }
 
-/// Does something with each statement and its slot.
+/// Does something with each statement and its slot; `before` is the one before it, where that
+/// is of the same kind.
 pub trait Visitor<'q> {
     /// # Errors
     ///
@@ -47,6 +48,7 @@ pub trait Visitor<'q> {
         index: u32,
         item: &'q I,
         slot: &mut Slot<I::Collector>,
+        before: Option<(&'q I, &Slot<I::Collector>)>,
     ) -> Result<()>;
 }
 
@@ -129,7 +131,7 @@ macro_rules! tuples {
             ) -> Result<(), (u32, crate::Error)> {
                 $(
                     visitor
-                        .visit($index, &self.$index, &mut slots.$index)
+                        .visit($index, &self.$index, &mut slots.$index, None)
                         .map_err(|error| ($index, error))?;
                 )*
                 Ok(())
@@ -224,10 +226,12 @@ macro_rules! lists {
                 slots: &mut Self::Slots,
                 visitor: &mut V,
             ) -> Result<(), (u32, crate::Error)> {
+                let mut before = None;
                 for ((index, item), slot) in (0..).zip(self.iter()).zip(slots) {
                     visitor
-                        .visit(index, item, slot)
+                        .visit(index, item, slot, before)
                         .map_err(|error| (index, error))?;
+                    before = Some((item, &*slot));
                 }
                 Ok(())
             }
