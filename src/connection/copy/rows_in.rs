@@ -51,7 +51,8 @@ pub struct CopyInRows<'c> {
 
 impl Connection {
     /// Starts a COPY of typed rows into a table: the fastest way to store many. The columns'
-    /// types are asked from the server.
+    /// types are asked from the server, in the same round trip where they are known from
+    /// before, on this connection or another of its pool: they are those of now in any case.
     ///
     /// Rows are tuples, slices or derived [`Params`], with the values in the order of
     /// `columns`.
@@ -61,7 +62,8 @@ impl Connection {
     /// # Errors
     ///
     /// If there is no such table or column, or a column's type has no binary form; the
-    /// server's error; the deadline.
+    /// server's error; the deadline. Within a transaction also if another session has altered
+    /// the columns since they were described last; outside of one they are described anew.
     ///
     /// # Cancel safety
     ///

@@ -39,6 +39,10 @@ impl Connection {
     /// answer to the COMMIT did not come. The deadline, which covers a stream's own pauses
     /// after its first item.
     ///
+    /// A statement that this connection has prepared, and that the server has lost or whose
+    /// result has changed since, is an error of the first item, and prepared anew by the next
+    /// call.
+    ///
     /// # Cancel safety
     ///
     /// May be dropped: what was begun is rolled back, which the server is told at once where
