@@ -175,10 +175,14 @@ async fn a_copy_of_known_columns_begins_in_one_round_trip() {
 }
 
 /// What befalls a table between its description and its next use, by another session.
-const ALTERATIONS: [&str; 5] = [
+const ALTERATIONS: [&str; 6] = [
     "alter table t alter n type float8",
     "alter table t alter m type text using m::text",
     "alter table t alter note type varchar(100)",
+    // The server no longer knows the type's OID: it refuses to parse what declares it.
+    "alter table t alter m type text; drop type mood; \
+     create type mood as enum ('glum', 'gay', 'elated'); \
+     alter table t alter m type mood using m::mood",
     "drop table t; create table t (m mood, note text, n numeric, id int4)",
     "alter table t rename to old; \
      create table t (id int8, n numeric, m mood, note text, more int4 default 7)",
@@ -292,18 +296,24 @@ async fn r41_rows_go_in_as_the_columns_are_now() {
 async fn r41_a_copy_in_a_transaction_that_altered_the_table_itself() {
     let shared = Shared::new(TABLE);
     let mut connection = shared.tested.acquire().await;
-    copy(&mut connection, items(3)).await.unwrap();
-    let mut transaction = connection.begin().await.unwrap();
-    transaction
-        .execute("alter table t alter n type float8", ())
-        .await
-        .unwrap();
-    let mut copy = transaction.copy_in_rows("t", &COLUMNS).await.unwrap();
-    copy.send((7, 1.5, Mood::Glum, "note")).await.unwrap();
-    assert_eq!(copy.finish().await.unwrap(), 1);
-    transaction.commit().await.unwrap();
+    for (number, column) in (0..).zip(["numeric", "float8"]) {
+        let mut transaction = connection.begin().await.unwrap();
+        if number > 0 {
+            let alter = format!("alter table t alter n type {column}");
+            transaction.execute(&alter, ()).await.unwrap();
+        }
+        // No type of its own is among them, whose epoch would end with the alteration.
+        let mut copy = transaction.copy_in_rows("t", &["id", "n"]).await.unwrap();
+        assert_eq!(copy.types()[1].name(), column);
+        match number {
+            0 => copy.send((number, Numeric::from(7))).await.unwrap(),
+            _ => copy.send((number, 1.5)).await.unwrap(),
+        }
+        assert_eq!(copy.finish().await.unwrap(), 1);
+        transaction.commit().await.unwrap();
+    }
     let sum: f64 = connection
-        .fetch_one("select n from t where id = 7", ())
+        .fetch_one("select n from t where id = 1", ())
         .await
         .unwrap();
     assert_eq!(sum, 1.5);

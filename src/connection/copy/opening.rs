@@ -204,10 +204,11 @@ impl Connection {
     /// What was known of the columns is not so.
     #[cold]
     fn forget_columns(&mut self, rows: &RowsIn, known: &Known) {
-        match known {
-            Known::Now(prepared) | Known::Prepared(prepared) => self.statements.evict(prepared),
-            Known::Shared(_) => self.forget_shared(&rows.ask, &()),
+        if let Known::Now(prepared) | Known::Prepared(prepared) = known {
+            self.statements.evict(prepared);
         }
+        // What others know is as old, or will be.
+        self.forget_shared(&rows.ask, &());
     }
 
     /// Ends a COPY that nothing was sent to.
