@@ -56,8 +56,9 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoRows`] or [`ErrorKind::TooManyRows`] if it returns none or several; the
-    /// server's error; a value that can't be written or read; the deadline.
+    /// [`ErrorKind::NoRows`](crate::ErrorKind::NoRows) or
+    /// [`ErrorKind::TooManyRows`](crate::ErrorKind::TooManyRows) if it returns none or several;
+    /// the server's error; a value that can't be written or read; the deadline.
     ///
     /// # Cancel safety
     ///
