@@ -230,7 +230,7 @@ async fn r3_a_lock_dropped_at_each_poll_is_held_by_nobody() {
         let number = key();
         DropAtEachPoll::new("a lock")
             .at_least(if way < 2 { 1 } else { 2 })
-            .spurious_polls(1)
+            .spurious_polls(2)
             .run(
                 async || {
                     let mut connection = connect().await;

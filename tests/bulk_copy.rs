@@ -453,7 +453,7 @@ async fn r9_dropped_at_any_poll_nothing_or_everything_stays() {
 async fn r9_a_copy_out_dropped_at_any_poll_leaves_the_connection_in_step() {
     for typed in [false, true] {
         DropAtEachPoll::new("COPY out")
-            .spurious_polls(1)
+            .spurious_polls(2)
             .run(
                 async || connect().await,
                 async |connection| {

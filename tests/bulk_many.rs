@@ -219,7 +219,7 @@ async fn r24_dropped_at_any_poll_nothing_or_everything_stays() {
     let insert = format!("insert into {table} values ($1, $2)");
     let text = "x".repeat(5_000);
     DropAtEachPoll::new("execute_many")
-        .spurious_polls(1)
+        .spurious_polls(2)
         .run(
             async || connect().await,
             async |connection| {

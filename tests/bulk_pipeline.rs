@@ -435,7 +435,7 @@ async fn r15_dropped_at_any_poll_the_connection_is_in_step() {
     let insert = format!("insert into {table} values ($1)");
     for own in [false, true] {
         DropAtEachPoll::new("a pipeline")
-            .spurious_polls(1)
+            .spurious_polls(2)
             .run(
                 async || connect().await,
                 async |connection| {

@@ -120,7 +120,7 @@ async fn r48_a_cursor_after_an_error_and_after_its_transaction() {
 #[tokio::test]
 async fn r48_dropped_at_any_poll_the_connection_is_in_step() {
     DropAtEachPoll::new("a portal")
-        .spurious_polls(1)
+        .spurious_polls(2)
         .run(
             async || connect().await,
             async |connection| {
