@@ -439,7 +439,9 @@ async fn r15_dropped_at_any_poll_the_connection_is_in_step() {
             .run(
                 async || connect().await,
                 async |connection| {
-                    let items = [1, 2, 3].map(|i| exec(&insert, (i,)));
+                    let [one, two, three] = [1, 2, 3].map(|i| exec(&insert, (i,)));
+                    // The last one takes so long that the answers must be waited for.
+                    let items = (one, two, three, exec("select pg_sleep(0.02)", ()));
                     if own {
                         connection.pipeline_each(items).await.unwrap();
                     } else {
