@@ -443,7 +443,11 @@ async fn r15_dropped_at_any_poll_the_connection_is_in_step() {
                     // The last one takes so long that the answers must be waited for.
                     let items = (one, two, three, exec("select pg_sleep(0.02)", ()));
                     if own {
-                        connection.pipeline_each(items).await.unwrap();
+                        let (one, two, three, slept) =
+                            connection.pipeline_each(items).await.unwrap();
+                        for answer in [one, two, three, slept] {
+                            answer.unwrap();
+                        }
                     } else {
                         connection.pipeline(items).await.unwrap();
                     }
