@@ -28,7 +28,11 @@ struct Build {
 
 const PROFILES: [&str; 2] = ["dev", "release"];
 
-/// Builds everything `rounds` times, and prints the medians.
+/// By how much a gate may be missed, in parts of it: what the same build takes differs by this
+/// on a shared machine.
+const TOLERANCE: f64 = 0.1;
+
+/// Builds everything `rounds` times, prints the medians, and fails if a gate is missed.
 pub(super) fn run(arguments: &[String]) -> Result<ExitCode> {
     let rounds = match arguments {
         [] => 3,
@@ -58,19 +62,69 @@ pub(super) fn run(arguments: &[String]) -> Result<ExitCode> {
             }
         }
     }
+    let medians: Vec<Build> = builds.iter().map(|builds| Build::median(builds)).collect();
     println!("| clean build | crates | dev: s | processor s | release: s | processor s |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
     for (index, candidate) in candidates.iter().enumerate() {
         print!("| {} | {} |", candidate.name, crates[index]);
         for place in 0..PROFILES.len() {
-            let builds = &builds[index * PROFILES.len() + place];
-            let wall = median(builds.iter().map(|build| build.wall).collect());
-            let processor = median(builds.iter().map(|build| build.processor).collect());
-            print!(" {wall:.1} | {processor:.1} |");
+            let build = medians[index * PROFILES.len() + place];
+            print!(" {:.1} | {:.1} |", build.wall, build.processor);
         }
         println!();
     }
-    Ok(ExitCode::SUCCESS)
+    let held = compare_with_peer(&medians)?;
+    Ok(if held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints what Kornak's builds take of the second candidate's, and whether the gates under
+/// `[compile]` in `benches/targets.toml` hold.
+fn compare_with_peer(medians: &[Build]) -> Result<bool> {
+    let targets = fs::read_to_string(project_root().join("benches/targets.toml"))
+        .context("reading benches/targets.toml")?;
+    println!("\n| beside the second | ratio | target | gate |\n| --- | ---: | ---: | ---: |");
+    let mut held = true;
+    for (place, profile) in PROFILES.iter().enumerate() {
+        let (own, peer) = (medians[place], medians[PROFILES.len() + place]);
+        for (what, ratio) in [
+            ("wall", own.wall / peer.wall),
+            ("processor", own.processor / peer.processor),
+        ] {
+            let name = format!("{what}-{profile}");
+            let Some((target, gate)) = gate(&targets, &name) else {
+                return Err(Failure::new(format!(
+                    "benches/targets.toml has no compile.{name}"
+                )));
+            };
+            println!("| {name} | {ratio:.2} | {target:.2} | {gate:.2} |");
+            if ratio > gate * (1.0 + TOLERANCE) {
+                println!("missed: compile.{name} is {ratio:.2}, its gate {gate:.2}");
+                held = false;
+            }
+        }
+    }
+    Ok(held)
+}
+
+/// The target of a line under `[compile]`, and its gate: what has been reached, or else the
+/// target.
+fn gate(targets: &str, name: &str) -> Option<(f64, f64)> {
+    let line = targets
+        .lines()
+        .skip_while(|line| *line != "[compile]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('='))?;
+    let number = |key: &str| -> Option<f64> {
+        let rest = line.split_once(key)?.1.trim_start().strip_prefix('=')?;
+        rest.split([',', '}']).next()?.trim().parse().ok()
+    };
+    let target = number("target")?;
+    Some((target, number("reached").unwrap_or(target)))
 }
 
 fn candidates() -> [Candidate; 3] {
@@ -96,6 +150,15 @@ fn candidates() -> [Candidate; 3] {
                 .to_owned(),
         },
     ]
+}
+
+impl Build {
+    fn median(builds: &[Self]) -> Self {
+        Self {
+            wall: median(builds.iter().map(|build| build.wall).collect()),
+            processor: median(builds.iter().map(|build| build.processor).collect()),
+        }
+    }
 }
 
 impl Candidate {
@@ -172,4 +235,20 @@ fn children_time() -> Result<f64> {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_are_read_of_their_own_section() {
+        let targets = "[w]\nwall-dev = { target = 9 }\n[compile]\n# Why.\n\
+                       wall-dev = { target = 1.0, reached = 1.45, why = \"a = 3, b\" }\n\
+                       processor-dev = { target = 1.0 }\n[next]\nlate = { target = 2 }\n";
+        assert_eq!(gate(targets, "wall-dev"), Some((1.0, 1.45)));
+        assert_eq!(gate(targets, "processor-dev"), Some((1.0, 1.0)));
+        assert_eq!(gate(targets, "wall"), None);
+        assert_eq!(gate(targets, "late"), None);
+    }
 }
