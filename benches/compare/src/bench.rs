@@ -13,6 +13,8 @@ use serde::Serialize;
 use self::report::Circumstances;
 use self::server::Place;
 use crate::Result;
+use crate::cost::decoding;
+use crate::cost::measure::has_tool;
 use crate::delay::Delay;
 use crate::driver::{Target, external};
 use crate::live::{Crowd, Order, Outcome, POOL_SIZE};
@@ -118,6 +120,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
         }
         all.extend(plan.measure(setting, &place, (&url, root.as_deref()), begun)?);
     }
+    let decoded = if has_tool("valgrind") {
+        decoding::figures(&plan.only)?
+    } else {
+        left_out.push("what decoding costs: valgrind isn't installed".to_owned());
+        Vec::new()
+    };
     let circumstances = Circumstances {
         server: version,
         settings,
@@ -125,13 +133,14 @@ pub fn run(arguments: &[String]) -> Result<()> {
         machine: report::machine(),
         left_out,
     };
-    println!("{}", report::render(&plan, &all, &circumstances));
+    println!("{}", report::render(&plan, &all, &decoded, &circumstances));
     let text = serde_json::to_string_pretty(&serde_json::json!({
         "circumstances": circumstances,
         "rounds": plan.rounds,
         "seconds": plan.seconds,
         "stream_rows": plan.stream_rows,
         "measured": all,
+        "decoded": decoded,
     }))?;
     std::fs::write(&plan.json, text)?;
     eprintln!(

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Line, Measured, Plan, Setting, name};
+use crate::cost::decoding::{self, Decoded};
 use crate::live::{Crowd, Outcome};
 use crate::work::{COPIED, ROUND_TRIP_MS, Work};
 
@@ -80,7 +81,12 @@ pub(super) fn machine() -> String {
 }
 
 /// Renders everything.
-pub(super) fn render(plan: &Plan, all: &[Measured], circumstances: &Circumstances) -> String {
+pub(super) fn render(
+    plan: &Plan,
+    all: &[Measured],
+    decoded: &[Decoded],
+    circumstances: &Circumstances,
+) -> String {
     let mut out = format!(
         "{}\n{}\n{}\n{}\n{} rounds of {} s each, interleaved; medians; W9 of {COPIED} rows, W10 of \
          {}, W12 over a round trip of {ROUND_TRIP_MS} ms; release build with thin LTO. A ratio is to raw in \
@@ -103,6 +109,14 @@ pub(super) fn render(plan: &Plan, all: &[Measured], circumstances: &Circumstance
         if all.iter().any(|one| one.setting == setting) {
             table(&mut out, plan, all, setting, &mut losses);
         }
+    }
+    if !decoded.is_empty() {
+        let _ = write!(
+            out,
+            "\n## What Kornak pays for a value\n\nInstructions by callgrind, without a \
+             connection around them.\n\n{}",
+            decoding::render(decoded)
+        );
     }
     out.push_str("\n## Where Kornak loses (by more than 8 %)\n\n");
     if losses.is_empty() {

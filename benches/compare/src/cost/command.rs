@@ -42,7 +42,9 @@ pub fn run(arguments: &[String]) -> Result<bool> {
     if !measured.is_empty() {
         println!("{}", table::render(&measured, &gates));
     }
-    let mut failures = decoding::print(&only)?;
+    let decoded = decoding::figures(&only)?;
+    println!("{}", decoding::render(&decoded));
+    let mut failures = decoding::failures(&decoded);
     for (row, [kornak, _, _, peer]) in &measured {
         if let Some(kornak) = kornak {
             failures.extend(gates.failures(row.work.name(), kornak, peer.as_ref()));

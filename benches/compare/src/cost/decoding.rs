@@ -3,7 +3,6 @@
 //! `cost` runs `compare decode <value> <times>` under callgrind at two lengths; the
 //! difference, less that of a loop without a decoder, is the figure.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::Command;
 
@@ -12,6 +11,7 @@ use kornak::error::DecodeError;
 use kornak::internals::buffer::WriteBuffer;
 use kornak::types::{Field, Format, Kind};
 use kornak::{Numeric, RawJson, TimestampTz, Type, Uuid};
+use serde::Serialize;
 
 use super::gates::TOLERANCE;
 use super::measure::callgrind;
@@ -62,40 +62,75 @@ const JSON: &str = r#"{"name": "Rani", "weight": 3105.5, "moods": ["calm"]}"#;
 /// What a codec by hand and a newtype may cost: what the built-in codec costs.
 const EQUALS: [(&str, &str); 2] = [("point-by-hand", "point"), ("int4-newtype", "int4")];
 
-/// Prints the table of the values whose names contain `only`, and returns what is wrong with
-/// it.
+/// What decoding one value costs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Decoded {
+    /// The row's name, `decode-` and the value's.
+    pub row: String,
+    /// User instructions per value.
+    pub instructions: f64,
+}
+
+/// What the values cost whose rows' names contain `only`.
 ///
 /// # Errors
 ///
 /// If a run fails.
-pub fn print(only: &str) -> Result<Vec<String>> {
-    let mut figures = BTreeMap::new();
+pub fn figures(only: &str) -> Result<Vec<Decoded>> {
+    let mut figures = Vec::new();
     let mut nothing = None;
     for (name, _) in VALUES {
-        let row = format!("decode-{name}");
+        let row = row(name);
         if !row.contains(only) {
             continue;
         }
-        if nothing.is_none() {
-            println!("| decoded value | instructions |\n| --- | ---: |");
-            nothing = Some(instructions(NOTHING)?);
-        }
-        let figure = instructions(name)? - nothing.unwrap_or_default();
-        println!("| {row} | {figure:.0} |");
-        figures.insert(*name, figure);
+        let nothing = match nothing {
+            Some(nothing) => nothing,
+            None => *nothing.insert(count(NOTHING)?),
+        };
+        let instructions = count(name)? - nothing;
+        figures.push(Decoded { row, instructions });
     }
+    Ok(figures)
+}
+
+/// The table of what was counted; nothing where nothing was.
+pub fn render(figures: &[Decoded]) -> String {
+    let mut out = String::new();
+    if !figures.is_empty() {
+        out.push_str("| decoded value | instructions |\n| --- | ---: |\n");
+    }
+    for Decoded { row, instructions } in figures {
+        out.push_str(&format!("| {row} | {instructions:.0} |\n"));
+    }
+    out
+}
+
+/// Which codecs cost more than what they are to cost no more than.
+pub fn failures(figures: &[Decoded]) -> Vec<String> {
+    let figure = |name| {
+        let row = row(name);
+        let found = figures.iter().find(|one| one.row == row);
+        found.map(|one| one.instructions)
+    };
     let mut failures = Vec::new();
     for (own, built_in) in EQUALS {
-        if let (Some(&own_figure), Some(&figure)) = (figures.get(own), figures.get(built_in)) {
+        if let (Some(own_figure), Some(figure)) = (figure(own), figure(built_in)) {
             // A branch more or less is what the compiler makes of it.
             if own_figure > figure * (1.0 + TOLERANCE) + 1.0 {
                 failures.push(format!(
-                    "decode-{own} is {own_figure:.0}, decode-{built_in} {figure:.0}"
+                    "{} is {own_figure:.0}, {} {figure:.0}",
+                    row(own),
+                    row(built_in)
                 ));
             }
         }
     }
-    Ok(failures)
+    failures
+}
+
+fn row(name: &str) -> String {
+    format!("decode-{name}")
 }
 
 /// Decodes the value of this name so many times: what callgrind looks at.
@@ -120,7 +155,8 @@ pub fn decode(name: &str, times: u64) -> Result<()> {
 /// The loop itself.
 const NOTHING: &str = "nothing";
 
-fn instructions(name: &str) -> Result<f64> {
+/// The instructions of one turn of the loop over this value.
+fn count(name: &str) -> Result<f64> {
     let run = |times: u64| {
         let mut command = Command::new(std::env::current_exe()?);
         callgrind(command.arg("decode").arg(name).arg(times.to_string()))

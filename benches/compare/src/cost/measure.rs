@@ -28,8 +28,7 @@ impl Bench {
     /// If it can't be started, or valgrind or strace is missing.
     pub fn start() -> Result<Self> {
         for tool in ["valgrind", "strace"] {
-            let found = Command::new(tool).arg("--version").output();
-            if !found.is_ok_and(|output| output.status.success()) {
+            if !has_tool(tool) {
                 return Err(format!(
                     "install {tool}: instructions and system calls are counted by it"
                 )
@@ -171,6 +170,12 @@ impl Drop for Bench {
         let _ = self.replay.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Whether this program is installed.
+pub fn has_tool(name: &str) -> bool {
+    let found = Command::new(name).arg("--version").output();
+    found.is_ok_and(|output| output.status.success())
 }
 
 /// The instructions of a whole process.
