@@ -3,7 +3,8 @@
 mod live;
 mod support;
 
-use kornak::{Connection, Date};
+use kornak::types::Kind;
+use kornak::{Connection, Date, Row};
 use live::{config, connect_over, open};
 use support::proxy::{Link, Listen, Proxy};
 use support::{server, syscalls};
@@ -141,4 +142,86 @@ async fn begin_and_rollback_cost_no_round_trip_of_their_own() {
     drop(transaction);
     let _: i32 = connection.fetch_one(sql, (1,)).await.unwrap();
     assert_eq!(sent_since(&link, seen), ["Bind", "Execute", "Sync"]);
+}
+
+/// The SQL of the Parse messages that the client has sent since the transcript had so many lines.
+fn parsed_since(link: &Link, lines: usize) -> Vec<String> {
+    let transcript = link.transcript();
+    let parsed = transcript.lines().skip(lines).filter_map(|line| {
+        let (_, sql) = line.strip_prefix("F Parse ")?.split_once(' ')?;
+        Some(sql.to_owned())
+    });
+    parsed.collect()
+}
+
+#[tokio::test]
+async fn unknown_types_are_looked_up_in_one_round_trip_however_many_there_are() {
+    let (_proxy, link, mut connection) = recorded().await;
+    let lines = |link: &Link| link.transcript().lines().count();
+    connection
+        .batch_execute(
+            "create type pg_temp.mood as enum ('glum', 'gay');
+             create domain pg_temp.weight as numeric check (value > 0);
+             create type pg_temp.doubles as range (subtype = float8);
+             create type pg_temp.part as (moods pg_temp.mood[], weight pg_temp.weight);
+             create type pg_temp.whole as (parts pg_temp.part[], spans pg_temp.doubles_multirange);
+             create type pg_temp.other as enum ('a');
+             set jit = on",
+        )
+        .await
+        .unwrap();
+    let sql = "select null::pg_temp.whole[], 'glum'::pg_temp.mood, '[1,2]'::pg_temp.doubles,
+        7::pg_temp.weight as weight";
+    let sent = ["Parse", "Describe", "Bind", "Execute", "Sync"];
+    let jit = ["Parse", "Bind", "Execute", "Close"];
+    let look_up = ["Parse", "Describe", "Bind", "Execute", "Close", "Sync"];
+    let cold = [&sent[..], &jit[..], &look_up[..]].concat();
+    let (before, seen) = (round_trips(&link), lines(&link));
+    let row: Row = connection.fetch_one(sql, ()).await.unwrap();
+    assert_eq!(round_trips(&link) - before, 2, "{}", link.transcript());
+    assert_eq!(sent_since(&link, seen), cold);
+    let parsed = parsed_since(&link, seen);
+    assert!(
+        parsed[1].contains("set_config('jit', 'off', true)"),
+        "{parsed:?}"
+    );
+    assert!(parsed[2].contains("with recursive"), "{parsed:?}");
+    // All that they are made of is known with them.
+    let Kind::Array(whole) = row.columns()[0].ty().kind() else {
+        panic!("{:?}", row.columns()[0]);
+    };
+    let Kind::Composite(fields) = whole.kind() else {
+        panic!("{whole:?}");
+    };
+    assert_eq!(fields[1].ty.element().unwrap().name(), "doubles");
+    let part = fields[0].ty.element().unwrap();
+    assert_eq!(part.name(), "part");
+    // And the setting was the look-up's alone.
+    let jit: String = connection.fetch_one("show jit", ()).await.unwrap();
+    assert_eq!(jit, "on");
+    // Each of them alone is known by now.
+    let (before, seen) = (round_trips(&link), lines(&link));
+    let _: Row = connection
+        .fetch_one("select null::pg_temp.part, null::pg_temp.mood[]", ())
+        .await
+        .unwrap();
+    assert_eq!(round_trips(&link) - before, 1);
+    assert_eq!(sent_since(&link, seen), sent);
+    // In a transaction a setting would outlive the look-up.
+    let mut transaction = connection.begin().await.unwrap();
+    let seen = lines(&link);
+    let label: String = transaction
+        .fetch_one("select 'a'::pg_temp.other", ())
+        .await
+        .unwrap();
+    assert_eq!(label, "a");
+    let parsed = parsed_since(&link, seen);
+    assert!(!parsed.iter().any(|sql| sql.contains("jit")), "{parsed:?}");
+    assert!(
+        parsed.iter().any(|sql| sql.contains("recursive")),
+        "{parsed:?}"
+    );
+    let jit: String = transaction.fetch_one("show jit", ()).await.unwrap();
+    assert_eq!(jit, "on");
+    transaction.commit().await.unwrap();
 }

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use kornak::codec::*;
 use kornak::types::{Format, oid};
-use kornak::{Connection, FromRow, Row};
+use kornak::{Connection, FromRow, Row, Type};
 use live::{check_token, connect};
 
 /// Values at the edges: `type: text`, one to a line.
@@ -44,7 +44,7 @@ const DESCRIBED: &str = "
         ) as lacks_send
     from pg_type t
     join pg_namespace n on n.oid = t.typnamespace
-    left join pg_type e on e.oid = t.typelem and t.typcategory = 'A'
+    left join pg_type e on e.oid = t.typelem and (t.typcategory = 'A' or t.typname = '_record')
     left join pg_class c on c.oid = t.typrelid";
 
 /// A type of `pg_type`.
@@ -112,8 +112,7 @@ async fn connect_with_settings() -> Connection {
 
 async fn types(connection: &mut Connection) -> Vec<Described> {
     let sql = format!(
-        "{DESCRIBED} where n.nspname in ('pg_catalog', 'information_schema') and t.typtype <> 'p'
-         order by t.oid"
+        "{DESCRIBED} where n.nspname in ('pg_catalog', 'information_schema') order by t.oid"
     );
     connection.fetch_all(&sql, ()).await.unwrap()
 }
@@ -132,6 +131,9 @@ fn lines(file: &str) -> BTreeMap<&str, Vec<String>> {
     found
 }
 
+/// An anonymous record, with one in it.
+const RECORD: &str = "row(1, null, row('a b', '{1}'::int4[]))";
+
 /// SQL expressions for values of a type.
 fn expressions(ty: &Described, values: &BTreeMap<&str, Vec<String>>) -> Vec<String> {
     let quoted = |key: &str| -> Vec<String> {
@@ -141,6 +143,9 @@ fn expressions(ty: &Described, values: &BTreeMap<&str, Vec<String>>) -> Vec<Stri
             .collect()
     };
     let sql = &ty.sql;
+    if ty.name == "record" {
+        return vec!["row()".to_owned(), RECORD.to_owned()];
+    }
     if ty.class == "c" {
         let mut found = vec![format!("jsonb_populate_record(null::{sql}, '{{}}')")];
         if ty.is_table {
@@ -157,7 +162,7 @@ fn expressions(ty: &Described, values: &BTreeMap<&str, Vec<String>>) -> Vec<Stri
     };
     let elements = match element.as_str() {
         // Those of one row of the catalogue, and nothing that its own types can't be.
-        "record" => vec!["row(1, null, row('a b', '{1}'::int4[]))".to_owned()],
+        "record" => vec![RECORD.to_owned()],
         "cstring" => vec!["'a'".to_owned(), "'b c'".to_owned()],
         element => quoted(element),
     };
@@ -193,6 +198,8 @@ fn sent(expression: &str, ty: &Described) -> String {
     match &ty.send {
         // Called with what isn't a text itself, like a cursor's name.
         Some(send) if send == "textsend" => format!("textsend(({expression})::text)"),
+        // The server's parser drops a parameter that is nothing from a call.
+        Some(send) if ty.name == "void" => format!("{send}(case when true then {expression} end)"),
         Some(send) if !ty.lacks_send => format!("{send}({expression})"),
         _ => format!("textsend(({expression})::text)"),
     }
@@ -242,9 +249,11 @@ async fn r57_r58_r60_every_type_goes_there_and_back() {
         } else if expressions.is_empty() {
             // Nothing makes a value of it: its input function says why.
             let made = connection
-                .fetch_one::<Value>(&format!("select ''::{}", ty.sql), ())
+                .fetch_one::<Row>(&format!("select ''::{}", ty.sql), ())
                 .await;
             match made {
+                // Values of a polymorphic type have a type of their own.
+                Ok(row) if row.columns()[0].ty() == &Type::TEXT && ty.class == "p" => {}
                 Ok(_) => outcome.differs(format!("{}: has no values in the list", ty.sql)),
                 Err(error) => refusal = Some(said(&error)),
             }
@@ -263,7 +272,7 @@ async fn r57_r58_r60_every_type_goes_there_and_back() {
         }
     }
     for name in refused.keys() {
-        if !types.iter().any(|ty| ty.name == **name) && *name != "record" {
+        if !types.iter().any(|ty| ty.name == **name) {
             println!("listed, but this server has no such type: {name}");
         }
     }

@@ -4,6 +4,7 @@
 use kornak::codec::{Cube, Hstore};
 use kornak::{Connection, ErrorKind, Transaction};
 
+use super::generated::{Random, check_generated, check_shown};
 use super::live::{check_token, connect};
 use super::{check_family, check_texts};
 
@@ -42,6 +43,14 @@ async fn stores_of_keys_and_values_are_exact() {
             .unwrap();
         assert_eq!(here, there, "{text}");
     }
+    check_generated(&mut transaction, "families.hstore", |random| {
+        let pairs = (0..random.below(5)).map(|_| {
+            let value = (random.below(4) != 0).then(|| random.word());
+            (random.word(), value)
+        });
+        pairs.collect::<Hstore>()
+    })
+    .await;
     // A wrong Rust type is told the right one.
     let error = transaction
         .fetch_one::<Vec<String>>("select 'a=>1'::families.hstore as labels", ())
@@ -93,6 +102,17 @@ async fn cubes_are_exact() {
         ],
     )
     .await;
+    // Not each is read from its text again, which doesn't tell a point from a cube without extent.
+    check_shown(&mut transaction, "families.cube", |random| {
+        let mut corner = [(); 4].map(|()| random.comparable());
+        let length = random.below(5) as usize;
+        let other = corner;
+        if random.below(2) == 0 {
+            corner = [(); 4].map(|()| random.comparable());
+        }
+        Cube::between(&corner[..length], &other[..length]).unwrap()
+    })
+    .await;
     let point = Cube::between(&[1.0, 2.0], &[1.0, 2.0]).unwrap();
     let is_point: bool = transaction
         .fetch_one("select families.cube_is_point($1)", (point,))
@@ -129,8 +149,14 @@ async fn labels_and_case_insensitive_texts_are_exact() {
         &["Europe & Russia*@ & !Transportation", "(a | b) & !c"],
     )
     .await;
+    check_generated(&mut transaction, "families.ltree", |random| {
+        let labels = (0..random.below(6)).map(|_| format!("{:x}_Z", random.sized()));
+        labels.collect::<Vec<_>>().join(".")
+    })
+    .await;
     transaction.rollback().await.unwrap();
     let mut transaction = with_extension(&mut connection, "citext").await;
+    check_generated(&mut transaction, "families.citext", Random::word).await;
     check_family::<String>(
         &mut transaction,
         "families.citext",

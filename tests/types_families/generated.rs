@@ -10,9 +10,8 @@ use std::str::FromStr;
 use kornak::codec::{
     BitString, Cidr, Circle, Decode, Encode, Inet, Lexeme, LexemePosition, LexemeWeight,
     LineSegment, Lsn, MacAddr, MacAddr8, Money, Multirange, Numeric, Path, Point, Polygon, Range,
-    Rectangle, Tid, TsQuery, TsVector,
+    Rectangle, Tid, TsQuery, TsVector, Value,
 };
-use kornak::row::Scalar;
 use kornak::{Connection, Date, Interval, Time, Timestamp, TimestampTz};
 
 use super::live::connect;
@@ -21,27 +20,27 @@ use super::live::connect;
 const COUNT: usize = 400;
 
 /// Numbers that are the same each time (xorshift64*).
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
     /// A number of any size: small ones are as frequent as large ones.
-    fn sized(&mut self) -> u64 {
+    pub(super) fn sized(&mut self) -> u64 {
         let shift = self.below(64);
         self.next() >> shift
     }
 
-    fn between(&mut self, first: i64, last: i64) -> i64 {
+    pub(super) fn between(&mut self, first: i64, last: i64) -> i64 {
         let span = i128::from(last) - i128::from(first) + 1;
         let sign = if self.below(2) == 0 { 1 } else { -1 };
         let number = sign * i128::from(self.sized());
@@ -58,7 +57,7 @@ impl Random {
     }
 
     /// A float that is equal to itself.
-    fn comparable(&mut self) -> f64 {
+    pub(super) fn comparable(&mut self) -> f64 {
         loop {
             let float = self.float();
             if !float.is_nan() {
@@ -75,7 +74,7 @@ impl Random {
         (0..=self.below(5)).map(|_| self.point()).collect()
     }
 
-    fn word(&mut self) -> String {
+    pub(super) fn word(&mut self) -> String {
         const CHARACTERS: [char; 12] = [
             'a',
             'b',
@@ -103,7 +102,7 @@ impl Random {
             .collect()
     }
 
-    fn numeric(&mut self) -> Numeric {
+    pub(super) fn numeric(&mut self) -> Numeric {
         let sign = if self.below(2) == 0 { "" } else { "-" };
         let most = [3, 10, 60][self.below(3) as usize];
         let (whole, fraction) = (self.digits(most), self.digits(most));
@@ -112,7 +111,7 @@ impl Random {
     }
 
     /// A range as the server keeps it: with room in it, and in the form `[lower,upper)`.
-    fn discrete(&mut self) -> Range<i64> {
+    pub(super) fn discrete(&mut self) -> Range<i64> {
         let lower = self.between(-1 << 62, 1 << 62);
         let upper = lower + 1 + (self.sized() >> 2) as i64;
         match self.below(8) {
@@ -169,12 +168,12 @@ impl Random {
 
 /// Sends the values in one array and gets them back, with what the server shows, which is read
 /// as the same value.
-async fn check_generated<T>(
+pub(super) async fn check_generated<T>(
     connection: &mut Connection,
     ty: &str,
     make: impl FnMut(&mut Random) -> T,
 ) where
-    T: Encode + for<'r> Decode<'r> + Scalar + Debug + Display + PartialEq + FromStr,
+    T: Encode + for<'r> Decode<'r> + Debug + Display + PartialEq + FromStr,
     T::Err: Debug + PartialEq,
 {
     for value in check_shown(connection, ty, make).await {
@@ -183,30 +182,54 @@ async fn check_generated<T>(
 }
 
 /// Sends the values in one array and gets them back, with what the server shows.
-async fn check_shown<T>(
+pub(super) async fn check_shown<T>(
+    connection: &mut Connection,
+    ty: &str,
+    make: impl FnMut(&mut Random) -> T,
+) -> Vec<T>
+where
+    T: Encode + for<'r> Decode<'r> + Debug + Display + PartialEq,
+{
+    let (values, shown) = check_back(connection, ty, make).await;
+    for (value, shown) in values.iter().zip(shown) {
+        assert_eq!(value.to_string(), shown, "{ty}");
+    }
+    values
+}
+
+/// Sends the values in one array and gets them back, as their Rust type and as [`Value`]s, which
+/// are shown as the server shows them and are sent as the same bytes.
+pub(super) async fn check_back<T>(
     connection: &mut Connection,
     ty: &str,
     mut make: impl FnMut(&mut Random) -> T,
-) -> Vec<T>
+) -> (Vec<T>, Vec<String>)
 where
-    T: Encode + for<'r> Decode<'r> + Scalar + Debug + Display + PartialEq,
+    T: Encode + for<'r> Decode<'r> + Debug + PartialEq,
 {
     let mut random = Random(0x6b6f_726e_616b);
     let values: Vec<T> = (0..COUNT).map(|_| make(&mut random)).collect();
     let sql = format!(
-        "select value, format('%s', value) from unnest($1::{ty}[]) with ordinality \
-         as sent(value, place) order by place"
+        "select ($1::{ty}[])[place], ($1::{ty}[])[place], format('%s', ($1::{ty}[])[place])
+         from generate_subscripts($1::{ty}[], 1) place order by place"
     );
-    let back: Vec<(T, String)> = connection
+    let back: Vec<(T, Value, String)> = connection
         .fetch_all(&sql, (&values,))
         .await
         .unwrap_or_else(|error| panic!("{ty}: {error:#}"));
     assert_eq!(back.len(), COUNT, "{ty}");
-    for (value, (back, shown)) in values.iter().zip(&back) {
-        assert_eq!(value, back, "{ty}");
-        assert_eq!(value.to_string(), *shown, "{ty}");
+    let mut texts = Vec::with_capacity(COUNT);
+    for (value, (back, dynamic, shown)) in values.iter().zip(back) {
+        assert_eq!(*value, back, "{ty}");
+        assert_eq!(dynamic.to_string(), shown, "{ty} as a Value");
+        texts.push(shown);
     }
-    values
+    let sql = format!("select $1::{ty}[]");
+    let array: Value = connection.fetch_one(&sql, (&values,)).await.unwrap();
+    let sql = format!("select array_send($1::{ty}[]) = array_send($2::{ty}[])");
+    let is_same: bool = connection.fetch_one(&sql, (&values, array)).await.unwrap();
+    assert!(is_same, "{ty} as a Value");
+    (values, texts)
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod support;
 mod extensions;
 mod floats;
 mod generated;
+mod generated_parts;
 mod ranges;
 mod scalars;
 mod shapes;
