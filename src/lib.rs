@@ -45,7 +45,7 @@ pub mod derive_support {
     pub use crate::codec::{
         ArrayElements, ArrayWriter, CompositeFields, CompositeReader, DeclaredType, Decode,
         DecodeField, EncodeField, IsNull, ParamWriter, RawValue, TypeName, check_enum,
-        encode_composite, encode_label, unknown_label,
+        encode_composite, encode_label, read_as, unknown_label, written_as,
     };
     pub use crate::error::Result;
     pub use crate::error::{DecodeError, EncodeError};
@@ -55,7 +55,7 @@ pub mod derive_support {
         ColumnType, Columns, FromColumns, Plan, PlanBuilder, ReadFields, RowRef, Scalar,
         finish_row, plan_row, read_row,
     };
-    pub use crate::types::Type;
+    pub use crate::types::{Format, Type};
     pub use std::vec::Vec;
 }
 

@@ -186,7 +186,7 @@ fn of_transparent(
         fn check_type(
             __ty: &#support::Type,
         ) -> ::core::result::Result<(), #support::DecodeError> {
-            #decode::check_type(__ty)
+            #decode::check_type(__ty).map_err(#support::read_as::<Self>)
         }
 
         fn accepts_text(__ty: &#support::Type) -> bool {
@@ -201,13 +201,13 @@ fn of_transparent(
         fn decode(
             __value: #support::RawValue<#row, '_>,
         ) -> ::core::result::Result<Self, #support::DecodeError> {
-            #decode::decode(__value).map(#wrap)
+            #decode::decode(__value).map(#wrap).map_err(#support::read_as::<Self>)
         }
 
         fn decode_null(
             __ty: &#support::Type,
         ) -> ::core::result::Result<Self, #support::DecodeError> {
-            #decode::decode_null(__ty).map(#wrap)
+            #decode::decode_null(__ty).map(#wrap).map_err(#support::read_as::<Self>)
         }
 
         fn decode_elements(

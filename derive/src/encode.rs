@@ -107,7 +107,18 @@ fn of_transparent(value: &Value<'_>, inner: &Part<'_>) -> TokenStream {
             __ty: &#support::Type,
             __out: &mut #support::ParamWriter<'_>,
         ) -> ::core::result::Result<#support::IsNull, #support::EncodeError> {
-            #encode::encode(&self.#member, __ty, __out)
+            #encode::encode(&self.#member, __ty, __out).map_err(#support::written_as::<Self>)
+        }
+
+        #[inline]
+        fn encode_sized(
+            &self,
+            __ty: &#support::Type,
+            __format: #support::Format,
+            __out: &mut #support::WriteBuffer,
+        ) -> ::core::result::Result<(), #support::EncodeError> {
+            #encode::encode_sized(&self.#member, __ty, __format, __out)
+                .map_err(#support::written_as::<Self>)
         }
 
         #[inline]

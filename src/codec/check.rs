@@ -37,6 +37,18 @@ pub fn missing_binary_form<T: ?Sized>(ty: &Type) -> EncodeError {
         .with_hint("use a string, which is sent as text")
 }
 
+/// What goes wrong with the value inside of a `T`, which is written like it.
+#[cold]
+pub fn written_as<T: ?Sized>(error: EncodeError) -> EncodeError {
+    error.with_rust_type(rust_name::<T>())
+}
+
+/// What goes wrong with the value inside of a `T`, which is read like it.
+#[cold]
+pub fn read_as<T: ?Sized>(error: DecodeError) -> DecodeError {
+    error.with_rust_type(rust_name::<T>())
+}
+
 /// A value has another length than its type has.
 #[cold]
 pub(super) fn wrong_length<T: ?Sized>(ty: &Type, wanted: usize, length: usize) -> DecodeError {
@@ -215,8 +227,8 @@ mod tests {
         );
         assert_eq!(
             wrong_decode_type::<i32>(&Type::INT8_ARRAY).to_string(),
-            "can't read PostgreSQL _int8 into a Rust i32: the types don't match\n\
-             HINT: the Rust type for _int8 is Vec<i64>"
+            "can't read PostgreSQL int8[] into a Rust i32: the types don't match\n\
+             HINT: the Rust type for int8[] is Vec<i64>"
         );
     }
 }

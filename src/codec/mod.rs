@@ -18,10 +18,10 @@
 //! allocation by a number in them ([`Reader::count`] checks it against what is there).
 //!
 //! ```
-//! use kornak::codec::{Decode, Encode, IsNull, ParamWriter, RawValue, wrong_encode_type};
+//! use kornak::codec::{IsNull, ParamWriter, RawValue, wrong_encode_type};
 //! use kornak::error::{DecodeError, EncodeError};
 //! use kornak::row::Scalar;
-//! use kornak::types::Type;
+//! use kornak::{Decode, Encode, Type};
 //!
 //! /// A place on earth; a `point` in the database, whose binary form is two `float8`
 //! /// (`point_send` in the server's `geo_ops.c`).
@@ -93,10 +93,10 @@
 //! own. The one inside can be called for the rest:
 //!
 //! ```
-//! use kornak::codec::{Decode, RawValue, rust_name};
+//! use kornak::codec::{RawValue, rust_name};
 //! use kornak::error::DecodeError;
 //! use kornak::row::Scalar;
-//! use kornak::types::Type;
+//! use kornak::{Decode, Type};
 //!
 //! /// What an old table says with `'Y'` and `'N'`.
 //! #[derive(Debug, PartialEq)]
@@ -181,6 +181,8 @@ pub use self::check::{
     missing_binary_form, out_of_range, rust_name, type_hint, wrong_decode_type, wrong_encode_type,
 };
 #[doc(hidden)]
+pub use self::check::{read_as, written_as};
+#[doc(hidden)]
 pub use self::composite::{
     CompositeFields, CompositeReader, DecodeField, EncodeField, encode_composite,
 };
@@ -245,9 +247,9 @@ pub enum IsNull {
 /// A codec of one's own for `point`, whose binary form is two `float8`:
 ///
 /// ```
-/// use kornak::codec::{Encode, IsNull, ParamWriter, wrong_encode_type};
+/// use kornak::codec::{IsNull, ParamWriter, wrong_encode_type};
 /// use kornak::error::EncodeError;
-/// use kornak::types::Type;
+/// use kornak::{Encode, Type};
 ///
 /// struct Place { longitude: f64, latitude: f64 }
 ///
@@ -376,9 +378,10 @@ impl<T: Encode + ?Sized> DynEncode for T {
 /// A codec of one's own for `point`, whose binary form is two `float8`:
 ///
 /// ```
-/// use kornak::codec::{Decode, RawValue};
+/// use kornak::codec::RawValue;
 /// use kornak::error::DecodeError;
-/// use kornak::types::{Format, Type};
+/// use kornak::types::Format;
+/// use kornak::{Decode, Type};
 ///
 /// #[derive(Debug, PartialEq)]
 /// struct Place { longitude: f64, latitude: f64 }

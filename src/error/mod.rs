@@ -161,6 +161,9 @@ impl Error {
             Outcome::Unknown
         };
         let mut this = Self::new(ErrorKind::Server, "");
+        if error.sqlstate() == SqlState::INDETERMINATE_DATATYPE {
+            this = this.with_note("say its type in the statement, as in $1::text");
+        }
         this.inner.outcome = outcome;
         this.inner.cause = Some(Cause::Server(Box::new(error)));
         this
@@ -318,6 +321,9 @@ impl fmt::Display for Error {
             Some(Cause::Server(error)) => {
                 if !inner.message.is_empty() {
                     write!(f, "{}: ", inner.message)?;
+                }
+                if let Some(number) = error.parameter() {
+                    write!(f, "parameter ${number}: ")?;
                 }
                 fmt::Display::fmt(&**error, f)?;
                 position = error.position();

@@ -118,6 +118,21 @@ impl ServerError {
         routine,
     }
 
+    /// The number of the parameter that the server could not read: where it was at when it
+    /// failed, as `bind_param_error_callback` in the server's `postgres.c` says in English. What
+    /// may follow is the parameter's value.
+    pub(super) fn parameter(&self) -> Option<u16> {
+        let line = self.context()?.lines().next_back()?;
+        let (portal, rest) = line.split_once("parameter $")?;
+        if !portal.starts_with("unnamed portal ") && !portal.starts_with("portal \"") {
+            return None;
+        }
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    }
+
     /// The fields that may carry the application's data.
     pub(super) fn write_private(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (label, text) in [

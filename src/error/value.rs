@@ -60,10 +60,13 @@ macro_rules! value_error {
             }
 
             /// Names this Rust type in place of the one that is named: for a type that is
-            /// written and read as another.
+            /// written and read as another. An element or a field, which has a place of its own,
+            /// keeps its type.
             #[must_use]
             pub fn with_rust_type(mut self, rust_type: impl Into<Box<str>>) -> Self {
-                self.0.rust_type = Some(rust_type.into());
+                if self.0.place.is_none() {
+                    self.0.rust_type = Some(rust_type.into());
+                }
                 self
             }
 

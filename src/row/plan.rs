@@ -238,13 +238,10 @@ fn ambiguous(name: &str) -> Error {
 
 #[cold]
 fn wrong_width(columns: usize, fields: usize) -> Error {
-    let are = if columns == 1 {
-        "column is"
-    } else {
-        "columns are"
-    };
+    let noun = if columns == 1 { "column" } else { "columns" };
+    let are = if fields == 1 { "is" } else { "are" };
     DecodeError::new(format!(
-        "the result has {columns} columns, but {fields} {are} read by position"
+        "the result has {columns} {noun}, but {fields} {are} read by position"
     ))
     .with_hint(
         "name just the columns that you read in the query, or derive FromRow to read by name",

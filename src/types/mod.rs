@@ -310,9 +310,17 @@ impl Hash for Type {
     }
 }
 
-/// The name, with its schema unless that is `pg_catalog`.
+/// The name, with its schema unless that is `pg_catalog`. An array is shown as SQL has it,
+/// `int4[]`, although its name is `_int4`.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            // Not `int2vector` and `oidvector`, which have a name of their own.
+            Kind::Array(element) if self.name().starts_with('_') => {
+                return write!(f, "{element}[]");
+            }
+            _ => {}
+        }
         match self.schema() {
             "pg_catalog" | "" => f.write_str(self.name()),
             schema => write!(f, "{schema}.{}", self.name()),
@@ -423,6 +431,18 @@ mod tests {
         assert_eq!(outer.base(), &Type::TEXT);
         assert_eq!(outer.to_string(), "public.d");
         assert_eq!(Type::TEXT.base(), &Type::TEXT);
+    }
+
+    #[test]
+    fn arrays_are_shown_as_sql_has_them() {
+        assert_eq!(Type::INT4_ARRAY.to_string(), "int4[]");
+        assert_eq!(Type::INT2VECTOR.to_string(), "int2vector");
+        assert_eq!(Type::INT2VECTOR_ARRAY.to_string(), "int2vector[]");
+        let mood = Kind::Enum(vec!["glum".into()]);
+        let mood = Type::custom(70000, "app", "mood", mood, true, true).unwrap();
+        // A type that was called `_mood` before the array was.
+        let array = Type::custom(70001, "app", "__mood", Kind::Array(mood), true, true).unwrap();
+        assert_eq!(array.to_string(), "app.mood[]");
     }
 
     #[test]
