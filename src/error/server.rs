@@ -241,3 +241,30 @@ pub(super) fn write_excerpt(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_known_by_its_number_and_nothing_else_of_it_is_shown() {
+        for (context, expected) in [
+            ("unnamed portal parameter $1", Some(1)),
+            ("unnamed portal parameter $12 = 'secret $3'", Some(12)),
+            ("JSON data, line 1: {\nunnamed portal parameter $2 = '{'", Some(2)),
+            ("portal \"p\" parameter $65535", Some(65_535)),
+            ("portal \"p\" parameter $65536", None),
+            ("unnamed portal parameter $x", None),
+            ("SQL function \"f\" parameter $1", None),
+            ("unnamed portal with 2 parameters", None),
+            ("", None),
+        ] {
+            let error = ServerError {
+                context: Some(context.into()),
+                ..ServerError::default()
+            };
+            assert_eq!(error.parameter(), expected, "{context}");
+        }
+        assert_eq!(ServerError::default().parameter(), None);
+    }
+}
