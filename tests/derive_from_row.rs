@@ -259,7 +259,10 @@ fn tuple_structs_are_read_by_position() {
     check(&[int("x", 1), null("x", Type::TEXT)], Pair(1, 0, None));
     check(&[int("?column?", 1)], One(1));
     check_error::<Pair>(&[int("x", 1)], "the result has 1 column, but 2 are read");
-    check_error::<One>(&[int("x", 1), int("y", 1)], "the result has 2 columns, but 1 is read");
+    check_error::<One>(
+        &[int("x", 1), int("y", 1)],
+        "the result has 2 columns, but 1 is read",
+    );
     check_error::<One>(&[text("x", "1")], "column \"x\"");
 }
 

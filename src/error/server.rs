@@ -251,7 +251,10 @@ mod tests {
         for (context, expected) in [
             ("unnamed portal parameter $1", Some(1)),
             ("unnamed portal parameter $12 = 'secret $3'", Some(12)),
-            ("JSON data, line 1: {\nunnamed portal parameter $2 = '{'", Some(2)),
+            (
+                "JSON data, line 1: {\nunnamed portal parameter $2 = '{'",
+                Some(2),
+            ),
             ("portal \"p\" parameter $65535", Some(65_535)),
             ("portal \"p\" parameter $65536", None),
             ("unnamed portal parameter $x", None),
