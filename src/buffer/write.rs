@@ -257,6 +257,11 @@ impl WriteBuffer {
     /// Makes room for `additional` bytes ahead of writing them.
     #[inline]
     pub fn reserve(&mut self, additional: usize) {
+        if self.sent > 0 && self.bytes.capacity() - self.bytes.len() < additional {
+            // There may be room enough without what was sent.
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
         self.bytes.reserve(additional);
     }
 }

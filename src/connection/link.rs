@@ -44,7 +44,7 @@ pub(crate) enum Until {
 }
 
 /// The capacity of the write buffer that an idle connection keeps, in bytes.
-const OUTPUT_CAPACITY: usize = 4 * 1024;
+pub(super) const OUTPUT_CAPACITY: usize = 4 * 1024;
 
 /// The capacity above which an idle connection's write buffer is given back, in bytes.
 const OUTPUT_KEPT: usize = 16 * 1024;
@@ -117,8 +117,10 @@ impl Link {
             let needed = match (progress, until) {
                 (Progress::Paused, _) => return Poll::Ready(Ok(Progress::Paused)),
                 (Progress::Idle, Until::Idle) if self.output.is_empty() => {
-                    if self.input.settle() || self.buffered() > BUFFERS_KEPT {
+                    if self.input.settle() {
                         self.shrink();
+                    } else if self.buffered() > BUFFERS_KEPT {
+                        self.give_back();
                     }
                     return Poll::Ready(Ok(Progress::Idle));
                 }
@@ -247,10 +249,24 @@ impl Link {
     #[cold]
     pub(super) fn shrink(&mut self) {
         self.input.shrink();
+        self.shrink_output();
+        self.core.shrink();
+    }
+
+    /// An operation has ended that has made the buffers larger than may be kept. What it needed
+    /// for reading stays, if that alone is not too much: the next one may be like it.
+    #[cold]
+    fn give_back(&mut self) {
+        self.shrink_output();
+        if self.buffered() > BUFFERS_KEPT {
+            self.input.shrink();
+        }
+    }
+
+    fn shrink_output(&mut self) {
         if self.output.is_empty() && self.output.capacity() > OUTPUT_KEPT {
             self.output.shrink_to(OUTPUT_CAPACITY);
         }
-        self.core.shrink();
     }
 
     /// How much memory the buffers hold, in bytes.

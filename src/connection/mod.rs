@@ -2,6 +2,7 @@
 
 mod advice;
 mod advisory;
+mod ahead;
 mod cancel;
 mod catalog;
 mod cold;

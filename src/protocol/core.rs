@@ -620,7 +620,7 @@ impl Core {
             Edge::Done => {
                 entry.awaits = entry.awaits.without(stage);
                 if entry.awaits.is_empty() {
-                    self.queue.pop();
+                    self.queue.end_statement();
                 }
             }
             Edge::Become(next) => entry.awaits = entry.awaits.without(stage).with(next),

@@ -66,7 +66,7 @@ impl Core {
                 *handled = length - rest.len();
                 entry.awaits = entry.awaits.without(Stage::Execute);
                 if entry.awaits.is_empty() {
-                    queue.pop();
+                    queue.end_statement();
                     sink.on_complete(at, command);
                     continue;
                 }
@@ -199,7 +199,7 @@ mod tests {
         for _ in 0..=numbers.below(3) {
             let mut unit = core.start_unit(&mut out).unwrap();
             let flight = unit.flight();
-            for statement in 0..=numbers.below(3) as u32 {
+            for statement in 0..=numbers.below(4) as u32 {
                 match numbers.below(8) {
                     0 => {
                         unit.prefix(statement, "begin").unwrap();
@@ -215,6 +215,7 @@ mod tests {
                             .unwrap();
                         unit.fetch_portal(statement, "p", 2).unwrap();
                     }
+                    3..6 => unit.execute_again(7, &template, |_| Ok(())).unwrap(),
                     _ => unit.execute(statement, &template, |_| Ok(())).unwrap(),
                 }
                 answer.extend_from_slice(MESSAGES[0]);

@@ -31,6 +31,9 @@ pub(super) struct Entry {
     /// The statement's number in its flight, by role.
     pub(super) statement: u32,
     pub(super) copy: CopyIn,
+    /// How often the statement is bound and executed again, in the same place. Where it is, the
+    /// entry awaits no ReadyForQuery.
+    pub(super) again: u32,
 }
 
 impl Entry {
@@ -88,6 +91,8 @@ pub(super) enum Role {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueueMark {
     entries: usize,
+    /// [`Entry::again`] of the last.
+    again: u32,
     next_flight: u64,
 }
 
@@ -120,6 +125,26 @@ impl Queue {
         self.entries.push(entry);
     }
 
+    /// Adds one more execution to the last flight: to the last entry, where that is of the same
+    /// statement, so that any number of them takes no more memory than one.
+    #[inline]
+    pub(super) fn push_execution(&mut self, role: Role, statement: u32) {
+        if let Some(last) = self.last_mut() {
+            let is_same = last.role == role && last.statement == statement;
+            if is_same && !last.awaits.ends_flight() && last.again < u32::MAX {
+                last.again += 1;
+                return;
+            }
+        }
+        self.push(Entry {
+            awaits: EXECUTION,
+            role,
+            statement,
+            copy: CopyIn::Unexpected,
+            again: 0,
+        });
+    }
+
     /// A queue that is never empty doesn't grow by what is over. More is given up than moved.
     #[cold]
     fn make_room(&mut self) {
@@ -134,7 +159,7 @@ impl Queue {
     pub(super) fn push_sync(&mut self) {
         match self.last_mut() {
             // An entry that awaits a ReadyForQuery already belongs to the flight before.
-            Some(entry) if !entry.awaits.ends_flight() => {
+            Some(entry) if !entry.awaits.ends_flight() && entry.again == 0 => {
                 entry.awaits = entry.awaits.with(Stage::Sync)
             }
             _ => self.push(Entry {
@@ -142,6 +167,7 @@ impl Queue {
                 role: Role::Statement,
                 statement: 0,
                 copy: CopyIn::Unexpected,
+                again: 0,
             }),
         }
     }
@@ -183,6 +209,19 @@ impl Queue {
         At {
             flight: self.front_flight,
             part,
+        }
+    }
+
+    /// The front entry's statement is through: another execution of it is next, or the entry
+    /// behind it.
+    #[inline]
+    pub(super) fn end_statement(&mut self) {
+        match self.front_mut() {
+            Some(entry) if entry.again > 0 => {
+                entry.again -= 1;
+                entry.awaits = EXECUTION;
+            }
+            _ => self.pop(),
         }
     }
 
@@ -243,6 +282,9 @@ impl Queue {
     pub(super) fn mark(&self) -> QueueMark {
         QueueMark {
             entries: self.entries.len() - self.served,
+            again: self.entries[self.served..]
+                .last()
+                .map_or(0, |entry| entry.again),
             next_flight: self.next_flight,
         }
     }
@@ -250,6 +292,9 @@ impl Queue {
     /// Forgets what was added after `mark`; nothing may have been served since.
     pub(super) fn truncate(&mut self, mark: QueueMark) {
         self.entries.truncate(self.served + mark.entries);
+        if let Some(last) = self.last_mut() {
+            last.again = mark.again;
+        }
         self.next_flight = mark.next_flight;
         self.discarded.retain(|flight| *flight < mark.next_flight);
     }
@@ -262,11 +307,76 @@ impl Queue {
     }
 }
 
-/// What a prepared statement awaits.
-const USUAL: Stages = Stages::NONE
-    .with(Stage::Bind)
-    .with(Stage::Execute)
-    .with(Stage::Sync);
+/// What an execution of a prepared statement awaits.
+const EXECUTION: Stages = Stages::NONE.with(Stage::Bind).with(Stage::Execute);
+
+/// The same, where it is the last of its flight.
+const USUAL: Stages = EXECUTION.with(Stage::Sync);
 
 /// How many entries an idle queue keeps room for.
 const KEPT_ENTRIES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(queue: &mut Queue) -> Vec<Part> {
+        let mut parts = Vec::new();
+        while let Some(entry) = queue.front() {
+            parts.push(queue.at(entry).part);
+            queue.end_statement();
+        }
+        parts
+    }
+
+    #[test]
+    fn executions_of_one_statement_take_one_entry() {
+        let mut queue = Queue::default();
+        queue.begin_flight();
+        for _ in 0..1_000 {
+            queue.push_execution(Role::Statement, 0);
+        }
+        assert_eq!(queue.entries.len(), 1);
+        queue.push_execution(Role::Statement, 1);
+        queue.push_sync();
+        // An entry that awaits a ReadyForQuery is never gone through again.
+        queue.push_execution(Role::Statement, 1);
+        queue.push_execution(Role::Statement, 1);
+        queue.push_sync();
+        let mut expected = vec![Part::Statement(0); 1_000];
+        expected.extend([
+            Part::Statement(1),
+            Part::Statement(1),
+            Part::Statement(1),
+            Part::Sync,
+        ]);
+        assert_eq!(parts(&mut queue), expected);
+    }
+
+    #[test]
+    fn executions_that_are_taken_back_are_not_owed() {
+        let mut queue = Queue::default();
+        queue.begin_flight();
+        queue.push_execution(Role::Statement, 0);
+        queue.push_execution(Role::Statement, 0);
+        let mark = queue.mark();
+        queue.push_execution(Role::Statement, 0);
+        queue.push_execution(Role::Prefix, 0);
+        queue.truncate(mark);
+        assert_eq!(parts(&mut queue), [Part::Statement(0); 2]);
+    }
+
+    #[test]
+    fn an_error_skips_all_executions_before_the_sync() {
+        let mut queue = Queue::default();
+        queue.begin_flight();
+        queue.push_execution(Role::Statement, 0);
+        queue.push_execution(Role::Statement, 0);
+        assert!(!queue.skip_to_sync());
+        queue.push_execution(Role::Statement, 0);
+        queue.push_execution(Role::Statement, 0);
+        queue.push_sync();
+        assert!(queue.skip_to_sync());
+        assert_eq!(parts(&mut queue), [Part::Sync]);
+    }
+}

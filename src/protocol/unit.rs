@@ -226,14 +226,49 @@ impl<'a> Unit<'a> {
         template: &BindTemplate,
         encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
     ) -> Result<()> {
+        self.write_execution(template, encode)?;
         let mut awaits = Stages::NONE.with(Stage::Bind).with(Stage::Execute);
-        let before = self.out.mark();
-        if let Some(parse) = &template.parse {
-            self.out.put_slice(parse);
+        if template.parse.is_some() {
             awaits = awaits
                 .with(Stage::Parse)
                 .with(Stage::Parameters)
                 .with(Stage::Fields);
+        }
+        self.push(Role::Statement, statement, awaits);
+        Ok(())
+    }
+
+    /// As [`execute`](Self::execute), for one of many executions of the same statement: what is
+    /// owed for any number of them takes as much memory as for one.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn execute_again(
+        &mut self,
+        statement: u32,
+        template: &BindTemplate,
+        encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
+    ) -> Result<()> {
+        if template.parse.is_some() {
+            return self.execute(statement, template, encode);
+        }
+        self.write_execution(template, encode)?;
+        self.core.queue.push_execution(Role::Statement, statement);
+        Ok(())
+    }
+
+    /// Writes what [`execute`](Self::execute) sends.
+    #[inline]
+    fn write_execution(
+        &mut self,
+        template: &BindTemplate,
+        encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
+    ) -> Result<()> {
+        let before = self.out.mark();
+        if let Some(parse) = &template.parse {
+            self.out.put_slice(parse);
         }
         let start = self.out.mark();
         self.out.put_slice(&template.bytes[..template.values]);
@@ -252,7 +287,6 @@ impl<'a> Unit<'a> {
         };
         self.out.put_slice(&template.bytes[template.values..]);
         self.out.patch_i32(start.offset(1), length);
-        self.push(Role::Statement, statement, awaits);
         Ok(())
     }
 
@@ -371,6 +405,7 @@ impl<'a> Unit<'a> {
             role,
             statement,
             copy: CopyIn::Unexpected,
+            again: 0,
         });
     }
 }

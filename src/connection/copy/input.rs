@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::{check_is_copy, wrong_direction};
+use crate::connection::ahead::Ahead;
 use crate::connection::catalog::KnownTypes;
 use crate::connection::execute::End;
 use crate::connection::link::Until;
@@ -23,12 +24,6 @@ use crate::row::Columns;
 use crate::statement::is_plain;
 use crate::wire::backend::{CommandComplete, CopyResponse, RowDescription};
 use crate::wire::frontend;
-
-/// How much is taken ahead of the socket before it is waited for, in bytes.
-const FLUSH_AT: usize = 128 * 1024;
-
-/// How much may still be unwritten when more is taken, in bytes.
-const FLUSHED_TO: usize = 32 * 1024;
 
 /// The largest CopyData that is written, in bytes.
 const PIECE: usize = 128 * 1024;
@@ -59,6 +54,7 @@ pub(super) const COLUMNS: u32 = 1;
 pub struct CopyIn<'c> {
     connection: Held<'c>,
     sink: InputSink,
+    ahead: Ahead,
     bytes: u64,
     /// A large piece of data was taken in part.
     is_torn: bool,
@@ -177,6 +173,7 @@ impl<'c> CopyIn<'c> {
         Self {
             connection,
             sink,
+            ahead: Ahead::new(),
             bytes: 0,
             is_torn: false,
             is_over: false,
@@ -200,7 +197,7 @@ impl<'c> CopyIn<'c> {
         self.is_torn = data.len() > PIECE;
         for piece in data.chunks(PIECE) {
             if self.must_flush() {
-                self.flush_to(FLUSHED_TO).await?;
+                self.flush_some().await?;
             }
             frontend::copy_data(&mut self.connection.link.output, piece)?;
             self.bytes += piece.len() as u64;
@@ -311,14 +308,26 @@ impl<'c> CopyIn<'c> {
     }
 
     /// Whether the socket should be waited for before more is taken.
-    fn must_flush(&self) -> bool {
-        self.connection.link.output.len() >= FLUSH_AT
+    pub(super) fn must_flush(&self) -> bool {
+        self.connection.link.output.len() >= self.ahead.flush_at()
     }
 
-    /// Writes all that was taken but for `left` bytes.
-    pub(super) async fn make_room(&mut self, left: usize) -> Result<()> {
+    /// How much is taken before that, in bytes.
+    #[inline]
+    pub(super) fn flush_at(&self) -> usize {
+        self.ahead.flush_at()
+    }
+
+    /// Writes what was taken, but for as much as may be left when more is.
+    pub(super) async fn make_room(&mut self) -> Result<()> {
         self.begin_call()?;
-        self.flush_to(left).await
+        self.flush_some().await
+    }
+
+    async fn flush_some(&mut self) -> Result<()> {
+        self.flush_to(self.ahead.flushed_to()).await?;
+        self.ahead.widen(&mut self.connection.link.output);
+        Ok(())
     }
 
     /// The connection, whose write buffer data may be appended to, and how many bytes of it
@@ -443,7 +452,8 @@ impl AsyncWrite for CopyIn<'_> {
         let this = self.get_mut();
         this.begin_call().map_err(io::Error::other)?;
         if this.must_flush() || this.connection.link.core.has_open_failed() {
-            ready!(this.poll_flush_to(cx, FLUSHED_TO))?;
+            ready!(this.poll_flush_to(cx, this.ahead.flushed_to()))?;
+            this.ahead.widen(&mut this.connection.link.output);
         }
         let taken = data.len().min(PIECE);
         this.take(&data[..taken]).map_err(io::Error::other)?;
@@ -489,9 +499,9 @@ pub(super) struct InputSink {
     binary_columns: Option<usize>,
     /// What the statement before it was described as earlier.
     pub(super) expected: Option<Columns>,
-    /// What it is described as, where nothing is expected, with types that are known.
+    /// What it is described as, where nothing is expected, with these types that are known.
     pub(super) columns: Option<Columns>,
-    pub(super) types: KnownTypes,
+    pub(super) types: Option<KnownTypes>,
     /// The server has refused the statement before it: the COPY was passed over.
     pub(super) is_refused: bool,
 }
@@ -527,9 +537,10 @@ impl Sink for InputSink {
     }
 
     fn on_row_description(&mut self, _: At, fields: Option<RowDescription<'_>>) {
-        match &self.expected {
-            Some(expected) => self.reply.compare(expected, fields),
-            None => self.columns = Some(columns_of(&self.types, fields)),
+        if let Some(expected) = &self.expected {
+            self.reply.compare(expected, fields);
+        } else if let Some(types) = &self.types {
+            self.columns = Some(columns_of(types, fields));
         }
     }
 

@@ -179,7 +179,8 @@ impl Connection {
             }
             Known::Shared(_) => {
                 let is_pristine = self.hygiene.is_pristine();
-                sink.types = self.known_types();
+                let types = self.known_types();
+                sink.types = Some(types.clone());
                 let name = self.statement_name(ask);
                 // Whatever becomes of it, the next flight closes it unless it is kept.
                 let copy = self.begin_copy_in(sink, true, &name, |unit| {
@@ -188,7 +189,7 @@ impl Connection {
                 });
                 copy.await?;
                 let columns = sink.columns.take().unwrap_or_default();
-                let is_known = |column: &Column| sink.types.knows(column.ty().oid());
+                let is_known = |column: &Column| types.knows(column.ty().oid());
                 if !columns.iter().all(is_known) || rows.take_types(&columns).is_err() {
                     self.give_up_copy().await?;
                     return Ok(false);

@@ -14,13 +14,6 @@ use crate::params::{Declaration, Params, check_count};
 use crate::types::Type;
 use crate::wire::frontend::{self, CopyDataMark};
 
-/// How much is put together before the socket is waited for, in bytes: what fits into the
-/// buffer that an idle connection may keep, where rows are not large.
-const FLUSH_AT: usize = 24 * 1024;
-
-/// How much may still be unwritten when more rows are taken, in bytes.
-const FLUSHED_TO: usize = 8 * 1024;
-
 /// The rows of a binary COPY FROM STDIN, made by [`Connection::copy_in_rows`].
 ///
 /// What is sent takes effect with [`finish`](Self::finish), all or nothing. Dropped before,
@@ -169,7 +162,7 @@ impl CopyInRows<'_> {
     /// Dropped, the row was not taken.
     #[inline]
     pub async fn send(&mut self, row: impl Params) -> Result<()> {
-        if self.must_flush() {
+        if self.copy.must_flush() {
             self.flush().await?;
         }
         self.append(&row)
@@ -245,15 +238,11 @@ impl CopyInRows<'_> {
         self.copy.set_default_timeout(timeout);
     }
 
-    fn must_flush(&self) -> bool {
-        self.copy.connection().link.output.len() >= FLUSH_AT
-    }
-
     /// Waits until the server has taken enough. No row is lost where that is given up.
     async fn flush(&mut self) -> Result<()> {
         // What is sent can't be added to.
         self.message = None;
-        self.copy.make_room(FLUSHED_TO).await
+        self.copy.make_room().await
     }
 
     fn append<P: Params>(&mut self, row: &P) -> Result<()> {
@@ -274,6 +263,7 @@ impl CopyInRows<'_> {
             message,
             rows: count,
         } = self;
+        let flush_at = copy.flush_at();
         let (connection, bytes) = copy.data()?;
         let out = &mut connection.link.output;
         let types = connection.rows_in.types.as_slice();
@@ -297,7 +287,7 @@ impl CopyInRows<'_> {
             }
             *bytes += out.since(mark).len() as u64;
             *count += 1;
-            if out.len() >= FLUSH_AT {
+            if out.len() >= flush_at {
                 return Ok(false);
             }
         }

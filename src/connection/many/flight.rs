@@ -10,6 +10,7 @@ use std::vec::IntoIter;
 use self::shared::Learning;
 use super::items::sealed::Source;
 use super::{Held, PipelineError};
+use crate::connection::ahead::Ahead;
 use crate::connection::execute::End;
 use crate::connection::link::Until;
 use crate::connection::recover::{UndoOutcome, start_undo};
@@ -23,13 +24,6 @@ use crate::statement::{Prepared, declared_oids};
 use crate::wire::TransactionStatus;
 use crate::wire::backend::{CommandComplete, ParameterDescription, RowDescription};
 use crate::wire::frontend;
-
-/// How much is written ahead before the socket is waited for, in bytes: what fits into the
-/// buffer that an idle connection may keep, where items are not large.
-const FLUSH_AT: usize = 24 * 1024;
-
-/// How much may still be unwritten when the next items are encoded, in bytes.
-const FLUSHED_TO: usize = 8 * 1024;
 
 /// The number of COMMIT among the statements of the unit; all items have 0.
 const COMMIT: u32 = 1;
@@ -52,6 +46,7 @@ pub(super) struct Flight<'c, C, S: Source> {
     kept: Option<Vec<S::Item>>,
     sink: ManySink<C>,
     state: State,
+    ahead: Ahead,
     /// How many items were written.
     written: u64,
     /// Whether some were written since the server was last asked for its replies.
@@ -111,6 +106,7 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
             taken: Vec::new().into_iter(),
             kept: None,
             state: State::Over,
+            ahead: Ahead::new(),
             written: 0,
             is_unflushed: true,
         }
@@ -181,7 +177,7 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
         loop {
             let until = match &mut self.state {
                 State::Sending => match self.take_items(cx) {
-                    Taken::Enough => Until::Written(FLUSHED_TO),
+                    Taken::Enough => Until::Written(self.ahead.flushed_to()),
                     Taken::AllThereIs => Until::Idle,
                     Taken::Last => continue,
                 },
@@ -204,13 +200,15 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
                     return Poll::Ready(self.pause().map(|()| Step::Paused));
                 }
                 Poll::Ready(Ok(progress)) => {
-                    if let State::Closing { commits } = self.state {
-                        match self.end(progress, commits) {
-                            Ok(()) => continue,
-                            Err(error) => {
-                                if let Some(error) = self.start_undoing(error) {
-                                    return Poll::Ready(Err(error));
-                                }
+                    let State::Closing { commits } = self.state else {
+                        self.ahead.widen(&mut link.output);
+                        continue;
+                    };
+                    match self.end(progress, commits) {
+                        Ok(()) => continue,
+                        Err(error) => {
+                            if let Some(error) = self.start_undoing(error) {
+                                return Poll::Ready(Err(error));
                             }
                         }
                     }
@@ -274,9 +272,10 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
         let types = self.prepared.description().parameters();
         let template = self.prepared.template();
         let mut unit = link.core.resume_unit(&mut link.output)?;
+        let flush_at = self.ahead.flush_at();
         let mut written = 0;
         let ended = loop {
-            if unit.pending() >= FLUSH_AT {
+            if unit.pending() >= flush_at {
                 break Ok(Taken::Enough);
             }
             let item = match self.taken.next() {
@@ -290,7 +289,7 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
             if !self.declared.is_of(&item) {
                 break Err(other_types());
             }
-            if let Err(error) = unit.execute(0, template, |out| item.encode(types, out)) {
+            if let Err(error) = unit.execute_again(0, template, |out| item.encode(types, out)) {
                 break Err(error);
             }
             written += 1;
