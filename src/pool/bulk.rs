@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use super::Pool;
-use super::query::is_unreset;
+use super::query::with_reset;
 use crate::connection::many::{ManyRows, run};
 use crate::connection::pipeline::{Pipeline, PipelineError};
 use crate::connection::{
@@ -64,15 +64,10 @@ impl Pool {
     /// ```
     pub async fn pipeline<S: Pipeline>(&self, statements: S) -> Result<S::Output, PipelineError> {
         let deadline = self.default_deadline();
-        let mut connection = self.acquire_until(deadline).await?;
-        match connection.pipeline(&statements).await {
-            Err(error) if is_unreset(error.error()) => {
-                drop(connection);
-                let mut connection = self.acquire_until(deadline).await?;
-                connection.pipeline(&statements).await
-            }
-            result => result,
-        }
+        let statements = &statements;
+        let run =
+            |mut connection: PoolConnection| async move { connection.pipeline(statements).await };
+        with_reset(|| self.acquire_until(deadline), run, PipelineError::error).await
     }
 
     /// Runs several statements in one round trip, each on its own, on a connection of the
@@ -88,15 +83,11 @@ impl Pool {
     /// As [`fetch_one`](Self::fetch_one), for each statement.
     pub async fn pipeline_each<S: Pipeline>(&self, statements: S) -> Result<S::Each> {
         let deadline = self.default_deadline();
-        let mut connection = self.acquire_until(deadline).await?;
-        match connection.pipeline_each(&statements).await {
-            Err(error) if is_unreset(&error) => {
-                drop(connection);
-                let mut connection = self.acquire_until(deadline).await?;
-                connection.pipeline_each(&statements).await
-            }
-            result => result,
-        }
+        let statements = &statements;
+        let run = |mut connection: PoolConnection| async move {
+            connection.pipeline_each(statements).await
+        };
+        with_reset(|| self.acquire_until(deadline), run, |error| error).await
     }
 
     /// Runs one statement for each item, pipelined, as one transaction on a connection of the
@@ -201,16 +192,12 @@ impl Pool {
     /// May be dropped: the COPY is then aborted.
     pub async fn copy_in(&self, sql: &str) -> Result<CopyIn<'static>> {
         let deadline = self.default_deadline();
-        let open = async || {
-            let connection = Held::from(self.acquire_until(deadline).await?);
-            let mut copy = CopyIn::open(connection, sql).await?;
+        let open = |connection| async move {
+            let mut copy = CopyIn::open(Held::from(connection), sql).await?;
             copy.set_default_timeout(self.shared.options.query_timeout);
             Ok(copy)
         };
-        match open().await {
-            Err(error) if is_unreset(&error) => open().await,
-            result => result,
-        }
+        with_reset(|| self.acquire_until(deadline), open, |error| error).await
     }
 
     /// Starts a COPY of typed rows into a table, on a connection of the pool that the COPY
@@ -231,16 +218,12 @@ impl Pool {
     ) -> Result<CopyInRows<'static>> {
         let table = table.into();
         let deadline = self.default_deadline();
-        let open = async || {
-            let connection = Held::from(self.acquire_until(deadline).await?);
-            let mut copy = CopyInRows::open(connection, table, columns).await?;
+        let open = |connection| async move {
+            let mut copy = CopyInRows::open(Held::from(connection), table, columns).await?;
             copy.set_default_timeout(self.shared.options.query_timeout);
             Ok(copy)
         };
-        match open().await {
-            Err(error) if is_unreset(&error) => open().await,
-            result => result,
-        }
+        with_reset(|| self.acquire_until(deadline), open, |error| error).await
     }
 
     /// Starts a `COPY … TO STDOUT` of any format, on a connection of the pool that the COPY
@@ -256,12 +239,8 @@ impl Pool {
     /// May be dropped, as may the result.
     pub async fn copy_out(&self, sql: &str) -> Result<CopyOut<'static, PoolConnection>> {
         let deadline = self.default_deadline();
-        match CopyOut::open(self.acquire_until(deadline).await?, sql).await {
-            Err(error) if is_unreset(&error) => {
-                CopyOut::open(self.acquire_until(deadline).await?, sql).await
-            }
-            result => result,
-        }
+        let open = |connection| CopyOut::open(connection, sql);
+        with_reset(|| self.acquire_until(deadline), open, |error| error).await
     }
 
     /// Runs a query as a COPY of typed rows, on a connection of the pool that the COPY keeps
@@ -280,12 +259,8 @@ impl Pool {
         query: &str,
     ) -> Result<CopyOutRows<'static, T, PoolConnection>> {
         let deadline = self.default_deadline();
-        match CopyOutRows::open(self.acquire_until(deadline).await?, query).await {
-            Err(error) if is_unreset(&error) => {
-                CopyOutRows::open(self.acquire_until(deadline).await?, query).await
-            }
-            result => result,
-        }
+        let open = |connection| CopyOutRows::open(connection, query);
+        with_reset(|| self.acquire_until(deadline), open, |error| error).await
     }
 
     /// A connection whose session has been reset, where that was due. The pool's timeout, which
@@ -294,16 +269,11 @@ impl Pool {
         // Erased, as `Connection::recover` is.
         Box::pin(async {
             let deadline = self.default_deadline();
-            let mut connection = self.acquire_until(deadline).await?;
-            match connection.settle_reset().await {
-                Err(error) if is_unreset(&error) => {
-                    drop(connection);
-                    connection = self.acquire_until(deadline).await?;
-                    connection.settle_reset().await?;
-                }
-                result => result?,
-            }
-            Ok(connection.into())
+            let settle = |mut connection: PoolConnection| async move {
+                connection.settle_reset().await?;
+                Ok(connection.into())
+            };
+            with_reset(|| self.acquire_until(deadline), settle, |error| error).await
         })
     }
 }

@@ -147,15 +147,9 @@ impl Pool {
     /// As [`fetch_one`](Self::fetch_one): the statements may have taken effect.
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
         let deadline = self.default_deadline();
-        let mut connection = self.acquire_until(deadline).await?;
-        match connection.batch_execute(sql).await {
-            Err(error) if is_unreset(&error) => {
-                drop(connection);
-                let mut connection = self.acquire_until(deadline).await?;
-                connection.batch_execute(sql).await
-            }
-            result => result,
-        }
+        let run =
+            |mut connection: PoolConnection| async move { connection.batch_execute(sql).await };
+        with_reset(|| self.acquire_until(deadline), run, |error| error).await
     }
 
     /// When a verb of the pool that begins now must have ended, where it isn't told.
@@ -212,14 +206,11 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
     ///
     /// As there.
     pub async fn fetch_one<T: for<'r> FromRow<'r>>(self) -> Result<T> {
-        let mut connection = self.acquire().await?;
-        match self.on(&mut connection).fetch_one().await {
-            Err(error) if is_unreset(&error) => {
-                drop(connection);
-                self.on(&mut *self.acquire().await?).fetch_one().await
-            }
-            result => result,
-        }
+        let query = &self;
+        let run = |mut connection: PoolConnection| async move {
+            query.on(&mut connection).fetch_one().await
+        };
+        self.with_reset(run).await
     }
 
     /// See [`Pool::fetch_optional`].
@@ -232,14 +223,11 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
     ///
     /// As there.
     pub async fn fetch_optional<T: for<'r> FromRow<'r>>(self) -> Result<Option<T>> {
-        let mut connection = self.acquire().await?;
-        match self.on(&mut connection).fetch_optional().await {
-            Err(error) if is_unreset(&error) => {
-                drop(connection);
-                self.on(&mut *self.acquire().await?).fetch_optional().await
-            }
-            result => result,
-        }
+        let query = &self;
+        let run = |mut connection: PoolConnection| async move {
+            query.on(&mut connection).fetch_optional().await
+        };
+        self.with_reset(run).await
     }
 
     /// See [`Pool::fetch_all`].
@@ -252,14 +240,11 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
     ///
     /// As there.
     pub async fn fetch_all<T: for<'r> FromRow<'r>>(self) -> Result<Vec<T>> {
-        let mut connection = self.acquire().await?;
-        match self.on(&mut connection).fetch_all().await {
-            Err(error) if is_unreset(&error) => {
-                drop(connection);
-                self.on(&mut *self.acquire().await?).fetch_all().await
-            }
-            result => result,
-        }
+        let query = &self;
+        let run = |mut connection: PoolConnection| async move {
+            query.on(&mut connection).fetch_all().await
+        };
+        self.with_reset(run).await
     }
 
     /// See [`Pool::fetch`]. The timeout covers the whole stream, the reader's own pauses
@@ -275,18 +260,15 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
     pub async fn fetch<T: for<'r> FromRow<'r>>(
         self,
     ) -> Result<RowStream<'static, T, PoolConnection>> {
-        let start = async || {
-            let connection = self.acquire().await?;
-            let limit = match self.deadline {
+        let query = &self;
+        let start = |connection: PoolConnection| async move {
+            let limit = match query.deadline {
                 Some(deadline) => Limit::At(deadline),
                 None => connection.default_limit(),
             };
-            RowStream::start(connection, self.sql, &self.params, limit).await
+            RowStream::start(connection, query.sql, &query.params, limit).await
         };
-        match start().await {
-            Err(error) if is_unreset(&error) => start().await,
-            result => result,
-        }
+        self.with_reset(start).await
     }
 
     /// See [`Pool::for_each`].
@@ -303,6 +285,7 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
         mut visitor: impl FnMut(RowRef<'_>) -> V,
     ) -> Result<u64> {
         let mut connection = self.acquire().await?;
+        // A future that lends the visitor can't be made by a closure and be `Send`.
         match self.on(&mut connection).for_each(&mut visitor).await {
             Err(error) if is_unreset(&error) => {
                 drop(connection);
@@ -322,18 +305,24 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
     ///
     /// As there.
     pub async fn execute(self) -> Result<u64> {
-        let mut connection = self.acquire().await?;
-        match self.on(&mut connection).execute().await {
-            Err(error) if is_unreset(&error) => {
-                drop(connection);
-                self.on(&mut *self.acquire().await?).execute().await
-            }
-            result => result,
-        }
+        let query = &self;
+        let run = |mut connection: PoolConnection| async move {
+            query.on(&mut connection).execute().await
+        };
+        self.with_reset(run).await
     }
 
     async fn acquire(&self) -> Result<PoolConnection> {
         self.pool.acquire_before(self.deadline).await
+    }
+
+    /// See [`with_reset`].
+    #[inline]
+    async fn with_reset<T, F: Future<Output = Result<T>>>(
+        &self,
+        run: impl Fn(PoolConnection) -> F,
+    ) -> Result<T> {
+        with_reset(|| self.acquire(), run, |error| error).await
     }
 
     /// The same query on a connection, until the same deadline.
@@ -346,8 +335,26 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
     }
 }
 
-/// Whether the statement was skipped by the server behind a reset that failed: it goes once
-/// to another connection, for which the closed one has to make room first.
-pub(super) fn is_unreset(error: &Error) -> bool {
+/// What `run` comes to on a connection that is acquired for it. If the session can't be reset, the
+/// server has skipped what came behind the reset, and the connection is closed: it goes once to
+/// another connection, for which the closed one has to make room first.
+#[inline]
+pub(super) async fn with_reset<T, E, A, F>(
+    acquire: impl Fn() -> A,
+    run: impl Fn(PoolConnection) -> F,
+    error: impl Fn(&E) -> &Error,
+) -> Result<T, E>
+where
+    E: From<Error>,
+    A: Future<Output = Result<PoolConnection>>,
+    F: Future<Output = Result<T, E>>,
+{
+    match run(acquire().await?).await {
+        Err(failed) if is_unreset(error(&failed)) => run(acquire().await?).await,
+        result => result,
+    }
+}
+
+fn is_unreset(error: &Error) -> bool {
     error.is_closed() && error.outcome() == Outcome::NotRun
 }
