@@ -5,7 +5,7 @@ mod support;
 
 use kornak::error::Outcome;
 use kornak::{Connection, Error, ErrorKind, Row, SqlState, TransactionStatus};
-use live::{check_token, connect, poll_once};
+use live::{check_token, connect, poll_at_most, poll_once};
 
 #[tokio::test]
 async fn a_transaction_that_is_over_can_not_be_committed() {
@@ -176,15 +176,7 @@ async fn a_recovery_that_is_dropped_undoes_a_savepoint_once() {
         assert!(poll_once(&mut asking).is_pending());
         drop(asking);
         drop(nested);
-        {
-            let mut asking = Box::pin(transaction.execute("select 1", ()));
-            for _ in 0..polls {
-                if poll_once(&mut asking).is_ready() {
-                    break;
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
-        }
+        poll_at_most(polls, transaction.execute("select 1", ())).await;
         transaction
             .execute("insert into undo values ($1)", (100 + polls,))
             .await
@@ -343,21 +335,14 @@ async fn r1_a_savepoint_whose_commit_is_dropped_leaves_what_is_around_it() {
                 .execute("insert into r1 values (2)", ())
                 .await
                 .unwrap();
-            {
-                let mut ending = Box::pin(async move {
-                    if ends_by_rollback {
-                        inner.rollback().await
-                    } else {
-                        inner.commit().await
-                    }
-                });
-                for _ in 0..polls {
-                    if poll_once(&mut ending).is_ready() {
-                        break;
-                    }
-                    tokio::time::sleep(std::time::Duration::from_micros(100)).await;
+            let ending = async move {
+                if ends_by_rollback {
+                    inner.rollback().await
+                } else {
+                    inner.commit().await
                 }
-            }
+            };
+            poll_at_most(polls, ending).await;
             outer
                 .execute("insert into r1 values (3)", ())
                 .await

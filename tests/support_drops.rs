@@ -52,7 +52,17 @@ async fn every_poll_is_dropped_at_once() {
 #[tokio::test]
 async fn spurious_polls_add_places_to_drop_at() {
     let plain = DropAtEachPoll::new("a timer").at_least(1);
-    let wait = async |_: &mut ()| tokio::time::sleep(Duration::from_millis(1)).await;
+    let wait = async |_: &mut ()| {
+        let (wake, woken) = tokio::sync::oneshot::channel();
+        // Later than all polls that nobody asked for.
+        tokio::spawn(async move {
+            for _ in 0..16 {
+                yield_now().await;
+            }
+            wake.send(())
+        });
+        woken.await.expect("it is woken");
+    };
     assert_eq!(plain.run(async || (), wait, async |(), _| ()).await, 1);
     let polls = plain
         .spurious_polls(4)

@@ -7,8 +7,8 @@
     reason = "every test binary compiles this module and uses a part of it"
 )]
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -128,6 +128,25 @@ pub fn check_token_or_closed(connection: &mut Connection) -> impl Future<Output 
 /// Polls a future once; nobody is woken.
 pub fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Polls a future whenever it is woken, at most so many times, and drops it.
+pub async fn poll_at_most(polls: i32, future: impl Future) {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        let polled = future.as_mut().poll(cx);
+        if left == 0 {
+            Poll::Ready(())
+        } else {
+            polled.map(|_| ())
+        }
+    })
+    .await;
 }
 
 /// Asks again and again until `is_so`, without a fixed wait in between. What it asks must
