@@ -675,25 +675,3 @@ async fn a_pools_attempts_end_with_their_policy_and_with_other_errors() {
     drop(attempts);
     tested.check_token().await;
 }
-
-#[tokio::test]
-async fn a_server_that_refuses_to_write_in_a_pipeline_is_left() {
-    let tested = Tested::of(1, |builder| builder);
-    let refused = async |connection: &mut PoolConnection| {
-        connection
-            .execute("set default_transaction_read_only = on", ())
-            .await
-            .unwrap();
-        let create = kornak::exec("create table kornak_never (a int)", ());
-        let one = kornak::one::<i32>("select 1", ());
-        let (created, one) = connection.pipeline_each((create, one)).await.unwrap();
-        let error = created.unwrap_err();
-        assert_eq!(error.sqlstate(), Some(SqlState::READ_ONLY_SQL_TRANSACTION));
-        assert_eq!(one.unwrap(), 1);
-    };
-    let mut connection = tested.acquire().await;
-    let process = connection.process_id();
-    refused(&mut connection).await;
-    drop(connection);
-    assert_ne!(tested.acquire().await.process_id(), process);
-}

@@ -7,18 +7,20 @@ mod support;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use kornak::{ErrorKind, Pool, exec, one};
-use live::{eventually, poll_once};
+use kornak::error::Outcome;
+use kornak::{ErrorKind, Pool, exec, from_stream, one};
+use live::{config, eventually, poll_once};
 use pool_support::{Tested, config_over};
 use support::address::SilentPort;
 use support::deadline::{GENEROUS, within};
 use support::proxy::{Listen, Proxy};
 use support::raw::{RawClient, unique};
 use support::server;
+use xtask::server::Role;
 
 /// By the clock of the tests, which stands still but for what they add to it.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -173,6 +175,87 @@ async fn the_deadline_of_each_verb_covers_the_connect() {
         let failed = within(GENEROUS, name, verb).await;
         assert_eq!(failed, Some(ErrorKind::PoolTimeout), "{name}");
     }
+}
+
+#[tokio::test]
+async fn r39_each_verb_asks_once_for_a_connection_that_is_refused_for_good() {
+    let target = server::role_target(Role::Scram);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let pool = Pool::builder()
+        .credential_provider(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Ok("wrong".into()) }
+        })
+        .build(config(&target))
+        .unwrap();
+    for (number, (name, verb)) in (1..).zip(verbs(&pool)) {
+        let failed = within(GENEROUS, name, verb).await;
+        assert_eq!(failed, Some(ErrorKind::Server), "{name}");
+        assert_eq!(asked.load(Ordering::Relaxed), number, "{name}");
+    }
+}
+
+/// Items that never come.
+struct Never;
+
+impl futures_core::Stream for Never {
+    type Item = (i64,);
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<(i64,)>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_verb_covers_the_wait_for_its_first_item() {
+    let tested = Tested::of(1, |builder| builder.query_timeout(Some(LIMIT)));
+    let sql = "select $1::int8";
+    let pool = &tested.pool;
+    let never = || from_stream(Never);
+    let verbs: [Ending<'_>; 3] = [
+        Box::pin(async {
+            let done = pool.execute_many(sql, never()).await;
+            done.err().map(|error| error.error().kind())
+        }),
+        Box::pin(async {
+            let rows = pool.fetch_many::<i64, _>(sql, never()).await;
+            rows.err().map(|error| error.error().kind())
+        }),
+        Box::pin(async {
+            let rows = pool.stream_many::<i64, _>(sql, never()).await;
+            rows.err().map(|error| error.error().kind())
+        }),
+    ];
+    for mut verb in verbs {
+        drop(tested.acquire().await);
+        tested.at_rest().await;
+        tokio::time::pause();
+        assert_eq!(now(&mut verb).await, None, "it waits");
+        assert_eq!(pool.status().busy, 1);
+        tokio::time::advance(MOST).await;
+        assert_eq!(now(&mut verb).await, None, "it still waits");
+        tokio::time::advance(MOST).await;
+        assert_eq!(now(&mut verb).await, Some(Some(ErrorKind::Timeout)));
+        drop(verb);
+        tokio::time::resume();
+        tested.at_rest().await;
+    }
+    // A connection's own timeout counts from the wait, and what is left of it holds for the rest.
+    let mut connection = tested.acquire().await;
+    connection.set_default_timeout(Some(LIMIT));
+    let mut waiting = Box::pin(connection.execute_many(sql, never()));
+    tokio::time::pause();
+    assert!(now(&mut waiting).await.is_none());
+    tokio::time::advance(LIMIT * 2).await;
+    let failed = now(&mut waiting).await.expect("it is over");
+    let error = failed.expect_err("nothing came");
+    assert_eq!(error.error().kind(), ErrorKind::Timeout);
+    assert_eq!(error.error().outcome(), Outcome::NotRun);
+    tokio::time::resume();
+    drop(waiting);
+    drop(connection);
+    tested.check_token().await;
 }
 
 #[tokio::test]

@@ -73,6 +73,10 @@ async fn a_query_is_a_span_with_the_names_of_opentelemetry() {
     let mut connection = tested.acquire().await;
     let both = (one::<i32>("select 10", ()), all::<i32>("select 20", ()));
     connection.pipeline(both).await.unwrap();
+    let three = [(); 3].map(|()| one::<i32>("select 10", ()));
+    connection.pipeline_each(three).await.unwrap();
+    let single = (one::<i32>("select 10", ()),);
+    connection.pipeline(single).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
     transaction
         .batch_execute("select 1; select 2")
@@ -84,6 +88,12 @@ async fn a_query_is_a_span_with_the_names_of_opentelemetry() {
         let is_meant = |span: &Said| span.field("otel.name") == operation;
         assert!(heard.spans.iter().any(is_meant), "{operation}");
     }
+    let sizes = heard.spans.iter().filter_map(|span| {
+        let is_meant = span.field("otel.name") == "PIPELINE";
+        is_meant.then(|| span.field("db.operation.batch.size").to_owned())
+    });
+    // One is no batch.
+    assert_eq!(sizes.collect::<Vec<_>>(), ["2", "3", ""]);
 }
 
 /// What is expected of a span: its operation, its text, its rows and the size of its batch.
@@ -307,6 +317,12 @@ async fn bulk_work_and_connects_that_fail_say_so() {
     let sql = "copy t (a) from stdin";
     drop(connection.copy_in(sql).await.unwrap());
     check(sql, "COPY", "cancelled", false);
+    // What is given up on purpose is what the server calls it, however it is told.
+    let sql = "copy t (a ) from stdin";
+    let mut copy = connection.copy_in(sql).await.unwrap();
+    copy.send(b"1\n").await.unwrap();
+    copy.abort("enough").await.unwrap();
+    check(sql, "COPY", "57014", true);
     let sql = "copy nowhere from stdin";
     connection.copy_in(sql).await.unwrap_err();
     check(sql, "COPY", "42P01", true);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kornak::config::{Config, Environment, TargetSessionAttrs};
 use kornak::pool::PoolBuilder;
-use kornak::{ErrorKind, Pool, PoolConnection};
+use kornak::{ErrorKind, Pool, PoolConnection, SqlState, exec};
 use live::eventually;
 use pool_support::{acquire, at_rest};
 use support::deadline::{GENEROUS, blocking, within};
@@ -171,6 +171,67 @@ async fn r37_sessions_that_become_read_only_are_left_and_a_borrowers_own_are_not
         of_primary,
         "it is a primary still"
     );
+}
+
+/// That a server refuses to write says nothing of the next borrower where the last one had asked
+/// to read only.
+#[tokio::test]
+async fn r37_a_borrowers_own_wish_to_read_only_is_no_reason_to_leave_a_server() {
+    let server = Server::private("own-wish", &[]).expect("a server");
+    let config = real(&[&server], TargetSessionAttrs::Any);
+    let pool = of_one().build(config).expect("a pool");
+    let (process, _) = lend(&pool).await;
+    let refused = async |connection: &mut PoolConnection| {
+        let create = exec("create table kornak_never (a int)", ());
+        let (created,) = connection.pipeline_each((create,)).await.expect("it goes");
+        let error = created.expect_err("it may only read");
+        assert_eq!(error.sqlstate(), Some(SqlState::READ_ONLY_SQL_TRANSACTION));
+    };
+    for own in [
+        "begin read only",
+        "begin; set transaction read only",
+        "set default_transaction_read_only = on",
+        "set session characteristics as transaction read only",
+    ] {
+        let mut connection = acquire(&pool).await;
+        connection.batch_execute(own).await.expect("anybody may");
+        refused(&mut connection).await;
+        drop(connection);
+        at_rest(&pool).await;
+        let mut next = acquire(&pool).await;
+        assert_eq!(next.process_id(), process, "{own}");
+        let create = "create temp table written (a int)";
+        next.execute(create, ()).await.expect("it may write");
+        drop(next);
+    }
+    // What the administrator sets is a reason.
+    let mut connection = acquire(&pool).await;
+    let mut admin =
+        support::raw::RawClient::connect(&support::address::Target::from_url(&server.url_tcp()))
+            .expect("the superuser");
+    admin.execute("alter system set default_transaction_read_only = on");
+    admin.execute("select pg_reload_conf()");
+    let told = async {
+        let sql = "select current_setting('default_transaction_read_only')";
+        while connection
+            .fetch_one::<String>(sql, ())
+            .await
+            .expect("it runs")
+            != "on"
+        {}
+    };
+    within(GENEROUS, "the reload", told).await;
+    refused(&mut connection).await;
+    drop(connection);
+    at_rest(&pool).await;
+    assert_eq!(pool.status().size, 0, "it is closed at once");
+    let mut next = acquire(&pool).await;
+    assert_ne!(next.process_id(), process);
+    // A session that begins so is no worse than the next one will be.
+    let second = next.process_id();
+    refused(&mut next).await;
+    drop(next);
+    assert_eq!(lend(&pool).await.0, second);
 }
 
 /// What has come while a connection lay idle is read before it is lent: from a pooler that

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kornak::{
-    Connection, Date, Decode, Encode, ErrorKind, FromRow, Numeric, Params, Row, SqlState,
+    Connection, Date, Decode, Encode, ErrorKind, FromRow, Numeric, Params, RawJson, Row, SqlState,
 };
 use live::check_token;
 use pool_support::Tested;
@@ -608,4 +608,28 @@ async fn r46_a_type_whose_creation_is_rolled_back() {
         assert_eq!(pair.b, "one");
         check_token(connection).await;
     }
+}
+
+/// What others alter and nothing tells of: the type that a parameter is cast to.
+#[tokio::test]
+async fn a_statement_is_described_anew_after_so_many_connections() {
+    let mut shared = Shared::new("create table j (a json)");
+    let sql = format!(
+        "insert into {}.j values ($1) returning pg_typeof($1)::text",
+        shared.schema
+    );
+    // Each connection is lent once.
+    let tested = Tested::of(1, |builder| builder.max_uses(Some(1)));
+    let taken_for = async || -> String {
+        let json = (RawJson("{}"),);
+        tested.pool.fetch_one(&sql, json).await.unwrap()
+    };
+    assert_eq!(taken_for().await, "json");
+    shared.alter("alter table j alter a type jsonb");
+    let mut uses = 0;
+    while taken_for().await == "json" {
+        uses += 1;
+        assert!(uses <= 256, "it is used for ever");
+    }
+    assert!(uses > 100, "it is described anew all the time");
 }

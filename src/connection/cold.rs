@@ -5,14 +5,15 @@ use std::sync::Arc;
 use super::Connection;
 use super::catalog::KnownTypes;
 use super::execute::declared;
-use super::sinks::{ColdSink, Collector, Learnt, Reply};
+use super::sinks::{ColdSink, Collector, Learnt, Reply, columns_of, result_changed};
 use crate::codec::DeclaredType;
 use crate::error::Result;
 use crate::params::{Params, check_count};
 use crate::protocol::{RowBytes, Unit};
-use crate::row::Plans;
+use crate::row::{Columns, Plans};
 use crate::statement::{Description, Prepared, parameters_to_declare};
 use crate::types::Format;
+use crate::wire::backend::{ParameterDescription, RowDescription};
 
 /// A statement that is described in the flight that executes it.
 pub(super) struct Cold {
@@ -25,6 +26,8 @@ pub(super) struct Cold {
     /// The types that were known when it was sent.
     pub(super) types: KnownTypes,
     is_pristine: bool,
+    /// Another connection has described it.
+    is_known: bool,
 }
 
 impl Cold {
@@ -32,10 +35,26 @@ impl Cold {
         self.prepared.name()
     }
 
+    /// Hears what the flight says of it.
+    pub(super) fn learning(&self) -> Box<Learning> {
+        Box::new(Learning {
+            types: self.types.clone(),
+            learnt: Learnt::default(),
+        })
+    }
+
     /// Appends Parse and Describe.
     pub(super) fn prepare(&self, unit: &mut Unit<'_>, statement: u32, sql: &str) -> Result<()> {
         unit.prepare(statement, self.name(), sql, &self.oids)
     }
+}
+
+/// What a statement is described as in the flight that runs it, where that can't hold its rows
+/// back until their types are looked up.
+pub(super) struct Learning {
+    /// The types that are known.
+    types: KnownTypes,
+    learnt: Learnt,
 }
 
 /// What became of a statement, and how it was prepared, if it was.
@@ -136,11 +155,15 @@ impl Connection {
             oids,
             types: known_types,
             is_pristine: self.hygiene.is_pristine(),
+            is_known: known.is_some(),
         })
     }
 
     /// Keeps what a cold execution has learnt; with it the rows that were held back until
     /// their types are known.
+    ///
+    /// Of a statement that was known, only another result is news: its parameters have the types
+    /// that they were declared with, whatever the server would make of them by now.
     pub(super) async fn keep_cold(
         &mut self,
         sql: &str,
@@ -149,18 +172,69 @@ impl Connection {
     ) -> Result<(Arc<Prepared>, Option<Vec<u8>>)> {
         check_count(cold.declared.len(), learnt.parameters.len())?;
         let columns = learnt.columns.unwrap_or_default();
-        let prepared = self
-            .keep(
-                sql,
-                &cold.declared,
-                cold.name(),
-                learnt.parameters,
-                columns,
-                cold.is_pristine,
-            )
-            .await?;
-        Ok((prepared, learnt.held))
+        let declared = &cold.declared;
+        let description = self.learn(declared, learnt.parameters, columns).await?;
+        let is_news = !cold.is_known || !cold.prepared.description().returns_as(&description);
+        if cold.is_pristine && is_news {
+            self.share_description(sql, declared, &description);
+        }
+        let prepared = cold
+            .prepared
+            .described_as(sql, declared, description, self.is_pooled)?;
+        Ok((self.keep_prepared(sql, declared, prepared), learnt.held))
     }
+
+    /// Keeps the statement as the server has described it, if it has. Where its types would have
+    /// to be looked up, it is closed again instead: the flight may still be open.
+    pub(super) async fn keep_learning(
+        &mut self,
+        sql: &str,
+        cold: &Cold,
+        learning: Learning,
+    ) -> Result<()> {
+        let Learning { types, learnt } = learning;
+        let Some(columns) = &learnt.columns else {
+            return Ok(());
+        };
+        let is_known = |types: &KnownTypes| {
+            let parameters = &learnt.parameters;
+            knows(types, columns) && parameters.iter().all(|&oid| types.knows(oid))
+        };
+        // Those that the flight itself has altered are known no more.
+        if is_known(&types) && is_known(self.catalog.types()) {
+            self.keep_cold(sql, cold, learnt).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Learning {
+    pub(super) fn learn_parameters(&mut self, parameters: ParameterDescription<'_>) {
+        self.learnt.parameters = parameters.oids().collect();
+    }
+
+    /// Makes `collector` ready for the rows that come, whatever was known of them.
+    ///
+    /// # Errors
+    ///
+    /// If they can't be read.
+    pub(super) fn learn_columns<C: Collector>(
+        &mut self,
+        fields: Option<RowDescription<'_>>,
+        collector: &mut C,
+    ) -> Result<()> {
+        let columns = columns_of(&self.types, fields);
+        let columns = self.learnt.columns.insert(columns);
+        if C::WANTS_ROWS && !knows(&self.types, columns) {
+            return Err(result_changed());
+        }
+        collector.begin(&columns.asked_in_binary(), &mut Plans::default())
+    }
+}
+
+/// Whether no type of a column has to be looked up.
+fn knows(types: &KnownTypes, columns: &Columns) -> bool {
+    columns.iter().all(|column| types.knows(column.ty().oid()))
 }
 
 /// Reads the rows that were held back until their types were known.

@@ -350,6 +350,21 @@ impl Connection {
         columns: Columns,
         is_pristine: bool,
     ) -> Result<Arc<Prepared>> {
+        let description = self.learn(declared, parameters, columns).await?;
+        if is_pristine {
+            self.share_description(sql, declared, &description);
+        }
+        let prepared = Prepared::new(name, sql, declared, description, self.is_pooled)?;
+        Ok(self.keep_prepared(sql, declared, prepared))
+    }
+
+    /// Makes a description of what was learnt, with the types that it is made of.
+    pub(super) async fn learn(
+        &mut self,
+        declared: &[DeclaredType],
+        parameters: Vec<u32>,
+        columns: Columns,
+    ) -> Result<Description> {
         // The type of a parameter that goes as text or as it was declared needs no look-up.
         let is_asked = |index: usize| declared.get(index) == Some(&DeclaredType::Described);
         let (parameters, columns) = self.resolve(&parameters, columns, is_asked).await?;
@@ -362,19 +377,24 @@ impl Connection {
             true => 0,
             false => self.catalog.epoch(),
         };
-        let description = Description::new(parameters, columns).of_epoch(epoch);
-        if is_pristine {
-            self.share_description(sql, declared, &description);
-        }
-        let is_pooled = self.is_pooled;
-        let prepared = Arc::new(Prepared::new(name, sql, declared, description, is_pooled)?);
-        self.statements.settle(name);
+        Ok(Description::new(parameters, columns).of_epoch(epoch))
+    }
+
+    /// Keeps a statement that the server has prepared.
+    pub(super) fn keep_prepared(
+        &mut self,
+        sql: &str,
+        declared: &[DeclaredType],
+        prepared: Prepared,
+    ) -> Arc<Prepared> {
+        let prepared = Arc::new(prepared);
+        self.statements.settle(prepared.name());
         if self.statements.keeps(sql) {
             self.statements.insert(sql, declared, Arc::clone(&prepared));
-        } else if !name.is_empty() {
+        } else if !prepared.name().is_empty() {
             self.statements.release(Arc::clone(&prepared));
         }
-        Ok(prepared)
+        prepared
     }
 
     /// The types of the parameters that are asked for, and of the columns, looked up where
@@ -499,11 +519,12 @@ impl Connection {
         }
     }
 
-    /// A server that refuses to write (25006) was demoted, or is not the one that is wanted.
+    /// A server that refuses to write (25006) may have been demoted, or not be the one that is
+    /// wanted.
     #[cold]
     pub(super) fn note_error(&mut self, reply: &Reply) {
         let sqlstate = reply.error.as_deref().map(|(_, error)| error.sqlstate());
-        self.is_unfit |= sqlstate == Some(SqlState::READ_ONLY_SQL_TRANSACTION);
+        self.has_refused_to_write |= sqlstate == Some(SqlState::READ_ONLY_SQL_TRANSACTION);
     }
 
     /// Whether the next statement runs within a transaction block.

@@ -42,15 +42,17 @@ impl Connection {
 
     /// Whether the connection is at rest, outside of a transaction, with nothing to undo.
     pub(crate) fn is_returnable(&mut self) -> bool {
-        let is_returnable =
-            self.is_at_rest() && self.link.core.transaction_status() == TransactionStatus::Idle;
+        let is_returnable = self.is_at_rest()
+            && self.link.core.transaction_status() == TransactionStatus::Idle
+            && !self.has_refused_to_write;
         if is_returnable {
             self.link.shrink();
         }
         is_returnable
     }
 
-    /// Brings the connection to rest, and rolls an open transaction back.
+    /// Brings the connection to rest, and rolls an open transaction back. A server that has
+    /// refused to write is asked whether it is [of use](Self::is_unusable) to anybody.
     ///
     /// # Errors
     ///
@@ -65,6 +67,9 @@ impl Connection {
         if self.link.core.transaction_status() != TransactionStatus::Idle {
             self.undo = vec!["rollback".into()];
             self.recover().await?;
+        }
+        if self.has_refused_to_write {
+            self.judge_refusal().await?;
         }
         Ok(())
     }

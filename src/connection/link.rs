@@ -83,6 +83,17 @@ impl Link {
         self.timer.start();
     }
 
+    /// The time that the operation may take: a point in time once it has waited.
+    pub(super) fn limit(&self) -> Limit {
+        self.timer.limit()
+    }
+
+    /// Ready when the operation's time is over, for what waits for something else than the
+    /// server.
+    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.poll_expired(cx)
+    }
+
     /// Writes what is pending and handles what comes, until all is there that `until` names
     /// or the sink pauses. Reading and writing are polled together, so that neither side can
     /// block the other, whatever the sizes of the sockets' buffers.

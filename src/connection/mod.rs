@@ -125,6 +125,8 @@ pub struct Connection {
     is_pooled: bool,
     /// The server has turned out to be one that the caller has no use for.
     is_unfit: bool,
+    /// The server has refused to write (25006), and was not asked yet whether it refuses all.
+    has_refused_to_write: bool,
     /// As what it was chosen.
     chosen: Chosen,
     cancel_token: CancelToken,
@@ -259,6 +261,7 @@ impl Connection {
             rows_in: RowsIn::default(),
             is_pooled: config.pooler() == Pooler::Transaction,
             is_unfit: false,
+            has_refused_to_write: false,
             chosen: Chosen::default(),
             cancel_token,
             names: Names::new()?,

@@ -84,6 +84,31 @@ impl Connection {
         self.is_unfit |= fitness.is_some_and(|(now, first)| now > first);
     }
 
+    /// The server has refused to write: asks whether it would refuse the next borrower too, or
+    /// whether it was the transaction or the session that could only read, as its borrower had
+    /// asked.
+    ///
+    /// The session need not be reset yet: of a setting the server tells what a reset makes of it
+    /// (`pg_settings`). Of sessions that began as read-only ones, as the configuration or the
+    /// role asks, the next is no better.
+    ///
+    /// # Errors
+    ///
+    /// If the server doesn't answer.
+    pub(super) async fn judge_refusal(&mut self) -> Result<()> {
+        let standby = self.ask("select pg_catalog.pg_is_in_recovery()").await?;
+        let setting = self
+            .ask(
+                "select reset_val from pg_catalog.pg_settings \
+                 where name operator(pg_catalog.=) 'default_transaction_read_only'",
+            )
+            .await?;
+        let has_become_read_only = setting == "on" && self.chosen.first.is_read_only != Some(true);
+        self.is_unfit |= standby == "t" || has_become_read_only;
+        self.has_refused_to_write = false;
+        Ok(())
+    }
+
     /// What the session has set is its own, and no change of the server.
     pub(super) fn settle_role(&mut self) {
         self.chosen.first.is_read_only = self.reported().is_read_only;

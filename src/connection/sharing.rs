@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Connection;
 use super::catalog::{Catalog, KnownTypes};
 use super::cold::Executed;
+use super::execute::declared;
 use super::sinks::{Collector, Reply};
 use crate::codec::DeclaredType;
 use crate::error::{Error, ErrorKind, Result};
@@ -122,12 +123,27 @@ impl Connection {
 
     /// What another connection knows of a statement doesn't fit.
     pub(super) fn forget_shared<P: Params>(&mut self, sql: &str, params: &P) {
-        self.catalog.knowledge().forget(sql, params);
+        self.forget_known(sql, &declared(params));
+    }
+
+    /// As [`forget_shared`](Self::forget_shared), for parameters that are declared so.
+    pub(super) fn forget_known(&mut self, sql: &str, declared: &[DeclaredType]) {
+        self.catalog.knowledge().forget(sql, declared);
     }
 
     /// Rows could not be read as it says: its types may be others by now.
     pub(super) fn misread_shared<P: Params>(&mut self, sql: &str, params: &P, known: &Description) {
-        self.forget_shared(sql, params);
+        self.misread_known(sql, &declared(params), known);
+    }
+
+    /// As [`misread_shared`](Self::misread_shared), for parameters that are declared so.
+    pub(super) fn misread_known(
+        &mut self,
+        sql: &str,
+        declared: &[DeclaredType],
+        known: &Description,
+    ) {
+        self.forget_known(sql, declared);
         if known.epoch() != 0 {
             self.catalog.doubt();
         }

@@ -54,6 +54,11 @@ impl Timer {
         self.limit = limit;
     }
 
+    /// A point in time once something has waited.
+    pub(super) fn limit(&self) -> Limit {
+        self.limit
+    }
+
     /// Ready when the deadline has passed. To be polled when everything else is pending.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = match self.limit {

@@ -282,7 +282,7 @@ impl Shared {
 
     /// Brings a connection to rest and lets the hook look at it. Whether it is fit for another.
     async fn recover(&self, member: &mut Member) -> bool {
-        if member.connection.recover_for_next().await.is_err() {
+        if member.connection.recover_for_next().await.is_err() || member.is_unusable() {
             return false;
         }
         let Some(hook) = &self.options.after_release else {
@@ -295,7 +295,7 @@ impl Shared {
         member
             .connection
             .forget_borrower(self.options.query_timeout);
-        member.connection.recover_for_next().await.is_ok()
+        member.connection.recover_for_next().await.is_ok() && !member.is_unusable()
     }
 
     /// Closes what is idle and tells all who wait; what is out is closed when it comes back.

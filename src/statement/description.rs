@@ -72,6 +72,17 @@ impl Description {
         .unzip()
     }
 
+    /// Whether a result has the same columns.
+    pub(crate) fn returns_as(&self, other: &Self) -> bool {
+        let shown = |description: &Self| -> Vec<_> {
+            let columns = description.columns.iter();
+            columns
+                .map(|column| (column.name().to_owned(), column.ty().oid()))
+                .collect()
+        };
+        shown(self) == shown(other)
+    }
+
     /// About how much memory it takes, in bytes; types that aren't built in are shared.
     pub(crate) fn size(&self) -> usize {
         let names: usize = self.columns.iter().map(|column| column.name().len()).sum();
@@ -142,6 +153,36 @@ impl Prepared {
         })
     }
 
+    /// The same statement, as it was described by the flight that ran it.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(crate) fn described_as(
+        &self,
+        sql: &str,
+        declared: &[DeclaredType],
+        description: Description,
+        is_pooled: bool,
+    ) -> Result<Self> {
+        let known = &self.description;
+        let is_sent_alike = !is_pooled
+            && known.parameters.len() == description.parameters.len()
+            && parameter_formats(declared, &known.parameters)
+                == parameter_formats(declared, &description.parameters)
+            && known.result_formats() == description.result_formats();
+        if !is_sent_alike {
+            return Self::new(&self.name, sql, declared, description, is_pooled);
+        }
+        Ok(Self {
+            name: self.name.clone(),
+            description,
+            template: self.template.clone(),
+            is_plain: self.is_plain,
+            is_inferred: self.is_inferred,
+        })
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -208,4 +249,46 @@ pub(crate) fn parameters_to_declare(
 /// A shared statement, kept while an execution, a portal or a handle uses it.
 pub(crate) fn is_unused(prepared: &Arc<Prepared>) -> bool {
     Arc::strong_count(prepared) == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::Column;
+
+    /// What is made of a statement that was sent is what would be made of it anew.
+    #[test]
+    fn a_statement_is_sent_as_it_is_described() {
+        let column = |ty: Type| Column::new("a", ty, 0, 0, 0, -1);
+        let results = [
+            Columns::default(),
+            Columns::new(vec![column(Type::INT4)]),
+            Columns::new(vec![column(Type::INT4), column(Type::unknown(1033))]),
+            Columns::new(vec![column(Type::unknown(1033))]),
+        ];
+        let types = [Type::DATE, Type::TEXT, Type::unknown(1033)];
+        for declared in [DeclaredType::Described, DeclaredType::Text] {
+            let described = types.iter().flat_map(|ty| {
+                let results = results.iter();
+                results.map(|columns| Description::new(vec![ty.clone()], columns.clone()))
+            });
+            let described: Vec<_> = described.collect();
+            for known in &described {
+                for found in &described {
+                    for is_pooled in [false, true] {
+                        let make = |description: &Description, is_pooled| {
+                            let declared = &[declared];
+                            let sql = "set a = $1";
+                            Prepared::new("k", sql, declared, description.clone(), is_pooled)
+                        };
+                        let anew = make(found, is_pooled).unwrap();
+                        let kept = make(known, false).unwrap();
+                        let kept =
+                            kept.described_as("set a = $1", &[declared], found.clone(), is_pooled);
+                        assert_eq!(format!("{:?}", kept.unwrap()), format!("{anew:?}"));
+                    }
+                }
+            }
+        }
+    }
 }

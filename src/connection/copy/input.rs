@@ -284,7 +284,9 @@ impl<'c> CopyIn<'c> {
         self.set_limit();
         let link = &mut *self.connection.link;
         link.core.start_copy_fail(&mut link.output, reason)?;
-        match self.end().await?.check() {
+        let ended = self.end().await.and_then(Reply::check);
+        self.note_end(ended.as_ref().err());
+        match ended {
             Ok(_) => Ok(()),
             // What CopyFail makes of the COPY (CopyGetData in the server's copyfromparse.c).
             Err(error) if error.sqlstate() == Some(SqlState::QUERY_CANCELED) => Ok(()),

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::vec::IntoIter;
 
-use self::shared::Learning;
 use super::items::sealed::Source;
 use super::{Held, PipelineError};
 use crate::connection::ahead::Ahead;
+use crate::connection::cold::Learning;
 use crate::connection::execute::End;
 use crate::connection::link::Until;
 use crate::connection::recover::{UndoOutcome, start_undo};

@@ -6,6 +6,7 @@ mod rows;
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 pub use self::items::{FromStream, Items, from_stream};
 pub use self::rows::ManyRows;
@@ -18,7 +19,7 @@ use super::pipeline::PipelineError;
 use super::sinks::{All, Collector, Ignore};
 use super::timer::Limit;
 use super::{Connection, Held};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::params::Params;
 use crate::row::{FromRow, Plans};
 use crate::statement::Prepared;
@@ -36,8 +37,8 @@ impl Connection {
     /// transaction was open before: that one then holds the items before an item that this
     /// side could not write, and is failed by the server's own errors.
     /// [`ErrorKind::CommitOutcomeUnknown`](crate::ErrorKind::CommitOutcomeUnknown) if the
-    /// answer to the COMMIT did not come. The deadline, which covers a stream's own pauses
-    /// after its first item.
+    /// answer to the COMMIT did not come. The deadline, which covers a stream's own pauses,
+    /// too.
     ///
     /// A statement that this connection has prepared, and that the server has lost or whose
     /// result has changed since, is an error of the first item, and prepared anew by the next
@@ -238,11 +239,19 @@ where
     S: Source<Item: Params>,
     C: Collector,
 {
-    let Some(first) = poll_fn(|cx| source.poll_item(cx)).await else {
+    let limit = connection.default_limit();
+    let link = &mut *connection.link;
+    link.set_limit(limit);
+    let first = poll_fn(|cx| match source.poll_item(cx) {
+        Poll::Pending => link.poll_expired(cx).map(|()| Err(no_first_item())),
+        Poll::Ready(item) => Poll::Ready(Ok(item)),
+    });
+    let Some(first) = first.await? else {
         return Ok(None);
     };
+    // What is left of it, where there was a wait.
+    let limit = link.limit();
     let first_failed = |error| PipelineError::at(Some(0), error).with_sql(sql);
-    let limit = connection.default_limit();
     let shared = connection
         .begin_shared_many(sql, &first, &mut collector, limit)
         .await
@@ -274,4 +283,13 @@ where
         started => started.map_err(first_failed)?,
     }
     Ok(Some(flight))
+}
+
+#[cold]
+fn no_first_item() -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        "the first item did not come before the operation's deadline",
+    )
+    .with_outcome(Outcome::NotRun)
 }

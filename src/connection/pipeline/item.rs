@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::connection::cold::Learning;
 use crate::connection::sinks::{self, Collector, Ignore, Reply, server_error};
 use crate::error::{Error, Outcome, Result};
 use crate::params::Params;
@@ -99,6 +100,8 @@ pub struct Slot<C> {
 #[derive(Default)]
 pub struct State {
     pub(super) prepared: Option<Arc<Prepared>>,
+    /// Some where the statement is described in the flight that runs it.
+    pub(super) learning: Option<Box<Learning>>,
     pub(super) reply: Reply,
 }
 

@@ -7,6 +7,7 @@ mod dynamic;
 mod error;
 mod item;
 mod prepare;
+mod shared;
 mod sink;
 mod tuple;
 
@@ -46,7 +47,8 @@ impl Connection {
     /// The statements are made by [`one`], [`optional`], [`all`] and [`exec`], and come as a
     /// tuple of up to 16, as a `Vec`, a slice or an array of one kind, or as [`Statements`] of
     /// any number and several kinds. Those that this connection hasn't prepared yet cost a
-    /// further round trip, all of them together.
+    /// further round trip, all of them together; none where other connections of its pool know
+    /// them all.
     ///
     /// # Errors
     ///
@@ -56,7 +58,8 @@ impl Connection {
     /// not what was asked for, as a missing row or a value that can't be read.
     ///
     /// A prepared statement that the server has lost, or whose result has changed, is an
-    /// error here, and prepared anew by the next call.
+    /// error here, and prepared anew by the next call; and so is one that another connection
+    /// knew as what it no longer is, unless it is the first.
     ///
     /// # Cancel safety
     ///
@@ -86,7 +89,8 @@ impl Connection {
         let limit = self.default_limit();
         let mut slots = statements.slots();
         let first = statements.first_sql().unwrap_or_default();
-        let observation = Observation::start_as(self, Some(PIPELINE), first);
+        let mut observation = Observation::start_as(self, Some(PIPELINE), first);
+        observation.note_batch(slots.count().into());
         let ran = self.run_pipeline(&statements, &mut slots, limit);
         observation
             .watch(ran, |()| None, PipelineError::error)
@@ -96,7 +100,8 @@ impl Connection {
 
     /// Runs several statements in one round trip, each on its own: outside a transaction the
     /// failure of one doesn't touch the rest. Within a transaction it fails the transaction,
-    /// as ever.
+    /// as ever. Those that this connection hasn't prepared yet cost a further round trip, all of
+    /// them together.
     ///
     /// # Errors
     ///
@@ -129,7 +134,8 @@ impl Connection {
         let limit = self.default_limit();
         let mut slots = statements.slots();
         let first = statements.first_sql().unwrap_or_default();
-        let observation = Observation::start_as(self, Some(PIPELINE), first);
+        let mut observation = Observation::start_as(self, Some(PIPELINE), first);
+        observation.note_batch(slots.count().into());
         let ran = self.run_each(&statements, &mut slots, limit);
         observation.watch(ran, |()| None, |error| error).await?;
         Ok(statements.finish_each(slots))
@@ -145,7 +151,14 @@ impl Connection {
             return Ok(());
         };
         self.begin_pipeline(first, limit).await?;
-        self.prepare_all(statements, slots, Fate::Shared).await?;
+        let missing = self.find_all(statements, slots)?;
+        if !missing.is_empty() {
+            if Box::pin(self.run_shared(statements, slots)).await? {
+                return Ok(());
+            }
+            self.prepare_all(missing, statements, slots, Fate::Shared)
+                .await?;
+        }
         let (mut failed, mut is_plain) = (None, true);
         let started = self.start_unit(|unit| {
             let mut write = Write {
@@ -189,10 +202,15 @@ impl Connection {
         if self.has_queued() {
             Box::pin(self.flush_queued()).await?;
         }
-        let was_cold = self
-            .prepare_all(statements, slots, Fate::Own)
-            .await
+        let missing = self
+            .find_all(statements, slots)
             .map_err(PipelineError::into_error)?;
+        let was_cold = !missing.is_empty();
+        if was_cold {
+            self.prepare_all(missing, statements, slots, Fate::Own)
+                .await
+                .map_err(PipelineError::into_error)?;
+        }
         if self.statements.has_closable() {
             // What has left the cache is closed by a flight of its own.
             self.start_unit(|_| Ok(()))?;
@@ -244,31 +262,36 @@ impl Connection {
             .map_err(|error| error.with_sql(first))
     }
 
-    /// Has all statements prepared, and their rows' readers made ready. Returns whether any was
-    /// not prepared before.
-    async fn prepare_all<S: Pipeline>(
+    /// Finds the statements that are prepared, has their rows' readers made ready, and returns
+    /// the others.
+    fn find_all<'q, S: Pipeline>(
         &mut self,
-        statements: &S,
+        statements: &'q S,
         slots: &mut S::Slots,
-        fate: Fate,
-    ) -> Result<bool, PipelineError> {
+    ) -> Result<Vec<Missing<'q>>, PipelineError> {
         let mut find = Find {
             connection: self,
             missing: Vec::new(),
         };
         let found = statements.visit(slots, &mut find);
         let missing = find.missing;
-        found.map_err(at)?;
-        if missing.is_empty() {
-            return Ok(false);
-        }
+        found.map(|()| missing).map_err(at)
+    }
+
+    /// Has what is missing prepared, and their rows' readers made ready.
+    async fn prepare_all<S: Pipeline>(
+        &mut self,
+        missing: Vec<Missing<'_>>,
+        statements: &S,
+        slots: &mut S::Slots,
+        fate: Fate,
+    ) -> Result<(), PipelineError> {
         Box::pin(self.prepare_missing(missing, slots, fate)).await?;
         let mut begin = BeginRows {
             connection: self,
             fate,
         };
-        statements.visit(slots, &mut begin).map_err(at)?;
-        Ok(true)
+        statements.visit(slots, &mut begin).map_err(at)
     }
 
     /// The replies are in, or a malformed row has stopped the exchange for good.

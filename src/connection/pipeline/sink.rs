@@ -7,7 +7,7 @@ use super::tuple::Slots;
 use crate::connection::sinks::Reply;
 use crate::error::ServerError;
 use crate::protocol::{At, Part, RowBytes, Sink};
-use crate::wire::backend::{CommandComplete, RowDescription};
+use crate::wire::backend::{CommandComplete, ParameterDescription, RowDescription};
 
 /// Hears the replies of all statements of a pipeline.
 pub(super) struct PipelineSink<'a, S> {
@@ -45,14 +45,18 @@ impl<S: Slots> Sink for PipelineSink<'_, S> {
     const SHARES_ROWS: bool = S::SHARES_ROWS;
 
     fn on_row_description(&mut self, at: At, fields: Option<RowDescription<'_>>) {
+        if let Part::Statement(index) = at.part {
+            self.slots.describe(index, fields);
+        }
+    }
+
+    fn on_parameter_description(&mut self, at: At, parameters: ParameterDescription<'_>) {
         let Part::Statement(index) = at.part else {
             return;
         };
-        if let Some(state) = self.slots.state(index) {
-            if let Some(prepared) = &state.prepared {
-                let expected = prepared.description().columns();
-                state.reply.compare(expected, fields);
-            }
+        let state = self.slots.state(index);
+        if let Some(learning) = state.and_then(|state| state.learning.as_mut()) {
+            learning.learn_parameters(parameters);
         }
     }
 

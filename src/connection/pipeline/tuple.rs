@@ -7,7 +7,7 @@ use super::item::{Item, Slot, State};
 use crate::connection::sinks::Collector;
 use crate::error::Result;
 use crate::protocol::RowBytes;
-use crate::wire::backend::CommandComplete;
+use crate::wire::backend::{CommandComplete, RowDescription};
 
 /// The statements of a pipeline: a tuple of up to 16; for a number of them known only at run
 /// time a `Vec`, a slice or an array of one kind, or [`Statements`](super::Statements) of
@@ -35,6 +35,8 @@ pub trait Slots {
     fn row(&mut self, index: u32, row: RowBytes<'_>) -> ControlFlow<()>;
 
     fn complete(&mut self, index: u32, command: CommandComplete<'_>);
+
+    fn describe(&mut self, index: u32, fields: Option<RowDescription<'_>>);
 }
 
 /// Does something with each statement and its slot; `before` is the one before it, where that
@@ -61,6 +63,22 @@ impl<C: Collector> Slot<C> {
         match self.collector.row(row) {
             Ok(flow) => flow,
             Err(error) => self.state.reply.fail_locally(error, false),
+        }
+    }
+
+    /// The result is described, by the flight itself.
+    #[cold]
+    fn describe(&mut self, fields: Option<RowDescription<'_>>) {
+        let State {
+            prepared,
+            learning,
+            reply,
+        } = &mut self.state;
+        if let Some(learning) = learning {
+            let begun = learning.learn_columns(fields, &mut self.collector);
+            reply.failure = begun.err();
+        } else if let Some(prepared) = prepared {
+            reply.compare(prepared.description().columns(), fields);
         }
     }
 
@@ -102,6 +120,13 @@ macro_rules! tuples {
             fn complete(&mut self, index: u32, command: CommandComplete<'_>) {
                 match index {
                     $($index => self.$index.complete(command),)*
+                    _ => {}
+                }
+            }
+
+            fn describe(&mut self, index: u32, fields: Option<RowDescription<'_>>) {
+                match index {
+                    $($index => self.$index.describe(fields),)*
                     _ => {}
                 }
             }
@@ -201,6 +226,12 @@ impl<C: Collector> Slots for Vec<Slot<C>> {
     fn complete(&mut self, index: u32, command: CommandComplete<'_>) {
         if let Some(slot) = self.get_mut(index as usize) {
             slot.complete(command);
+        }
+    }
+
+    fn describe(&mut self, index: u32, fields: Option<RowDescription<'_>>) {
+        if let Some(slot) = self.get_mut(index as usize) {
+            slot.describe(fields);
         }
     }
 }

@@ -10,23 +10,14 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use super::{Flight, ManySink, PipelineError, Source, Taken};
-use crate::connection::catalog::KnownTypes;
 use crate::connection::cold::Cold;
 use crate::connection::link::Until;
-use crate::connection::sinks::{Collector, Learnt, columns_of, result_changed};
+use crate::connection::sinks::Collector;
 use crate::error::{ErrorKind, Result};
-use crate::params::{Params, check_count};
+use crate::params::Params;
 use crate::protocol::Progress;
-use crate::row::{Columns, Plans};
-use crate::wire::backend::{ParameterDescription, RowDescription};
+use crate::row::Columns;
 use crate::wire::frontend;
-
-/// What a statement is described as in the flight that runs it.
-pub(super) struct Learning {
-    /// The types that are known.
-    types: KnownTypes,
-    learnt: Learnt,
-}
 
 impl<C: Collector, S: Source<Item: Params>> Flight<'_, C, S> {
     /// Starts a flight that prepares its own statement, and waits until the server has taken
@@ -50,10 +41,7 @@ impl<C: Collector, S: Source<Item: Params>> Flight<'_, C, S> {
             started => started.map_err(|error| PipelineError::at(Some(0), error))?,
         }
         self.connection.statements.begin_parse(cold.name());
-        self.sink.learning = Some(Box::new(Learning {
-            types: cold.types.clone(),
-            learnt: Learnt::default(),
-        }));
+        self.sink.learning = Some(cold.learning());
         self.kept = Some(vec![first]);
         let mut is_written = false;
         poll_fn(|cx| self.poll_bound(cx, &mut is_written)).await?;
@@ -66,7 +54,9 @@ impl<C: Collector, S: Source<Item: Params>> Flight<'_, C, S> {
                 .inspect(|first| self.connection.forget_shared(sql, *first));
         }
         if !is_refused || !self.owns {
-            self.keep_learnt(sql, &cold).await?;
+            if let Some(learning) = self.sink.learning.take() {
+                self.connection.keep_learning(sql, &cold, *learning).await?;
+            }
             return Ok(None);
         }
         // Only to be rolled back; if that fails, the connection is closed.
@@ -123,27 +113,6 @@ impl<C: Collector, S: Source<Item: Params>> Flight<'_, C, S> {
             Poll::Pending | Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
         }
     }
-
-    /// Keeps the statement as the server has described it. Where its types would have to be
-    /// looked up, it is closed again instead: the flight may still be open.
-    async fn keep_learnt(&mut self, sql: &str, cold: &Cold) -> Result<(), PipelineError> {
-        let Some(learning) = self.sink.learning.take() else {
-            return Ok(());
-        };
-        let Learning { types, learnt } = *learning;
-        let Some(columns) = learnt.columns else {
-            return Ok(());
-        };
-        check_count(cold.declared.len(), learnt.parameters.len())?;
-        if knows(&types, &columns) && learnt.parameters.iter().all(|&oid| types.knows(oid)) {
-            let connection = &mut *self.connection;
-            let (name, parameters) = (cold.name(), learnt.parameters);
-            connection
-                .keep(sql, &cold.declared, name, parameters, columns, false)
-                .await?;
-        }
-        Ok(())
-    }
 }
 
 impl<C> ManySink<C> {
@@ -157,29 +126,4 @@ impl<C> ManySink<C> {
         self.local = None;
         self.failed_at = None;
     }
-}
-
-impl Learning {
-    pub(super) fn learn_parameters(&mut self, parameters: ParameterDescription<'_>) {
-        self.learnt.parameters = parameters.oids().collect();
-    }
-
-    /// Makes `collector` ready for the rows that come, whatever was known of them.
-    pub(super) fn learn_columns<C: Collector>(
-        &mut self,
-        fields: Option<RowDescription<'_>>,
-        collector: &mut C,
-    ) -> Result<()> {
-        let columns = columns_of(&self.types, fields);
-        let columns = self.learnt.columns.insert(columns);
-        if C::WANTS_ROWS && !knows(&self.types, columns) {
-            return Err(result_changed());
-        }
-        collector.begin(&columns.asked_in_binary(), &mut Plans::default())
-    }
-}
-
-/// Whether no type of a column has to be looked up.
-fn knows(types: &KnownTypes, columns: &Columns) -> bool {
-    columns.iter().all(|column| types.knows(column.ty().oid()))
 }
