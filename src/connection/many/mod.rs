@@ -36,7 +36,7 @@ impl Connection {
     /// The first failure, and the index of its item; then nothing of it stays, unless a
     /// transaction was open before: that one then holds the items before an item that this
     /// side could not write, and is failed by the server's own errors.
-    /// [`ErrorKind::CommitOutcomeUnknown`](crate::ErrorKind::CommitOutcomeUnknown) if the
+    /// [`ErrorKind::CommitOutcomeUnknown`] if the
     /// answer to the COMMIT did not come. The deadline, which covers a stream's own pauses,
     /// too.
     ///
