@@ -75,7 +75,7 @@ async fn die_twice(session: &mut Session) -> Result<(), ScriptError> {
 
 async fn connect(server: &ScriptedServer) -> Connection {
     let config: Config = server.url().parse().unwrap();
-    let config = config.environment(Environment::empty());
+    let config = small_buffers(config.environment(Environment::empty()));
     let connected = within(GENEROUS, "connecting", Connection::connect(config)).await;
     connected.unwrap()
 }
@@ -93,7 +93,7 @@ async fn flight(session: &mut Session) -> Result<(), ScriptError> {
 #[tokio::test]
 async fn r26_two_fatal_errors_amid_a_pipeline_fail_it_once() {
     for each in [false, true] {
-        let mut server = ScriptedServer::start(ScriptedListen::Unix, async move |acceptor| {
+        let mut server = ScriptedServer::start(ScriptedListen::Tcp, async move |acceptor| {
             let mut session = acceptor.accept().await?;
             session.startup_trust().await?;
             flight(&mut session).await?;

@@ -8,12 +8,17 @@ use std::time::Duration;
 
 use kornak::pool::Subscription;
 use kornak::{ErrorKind, ListenEvent, Pool};
-use live::{check_token, connect_small as connect, eventually};
+use live::{SMALL_BUFFER, check_token, connect_small as connect, eventually};
 use pool_support::Tested;
 use support::deadline::{GENEROUS, within};
 use support::proxy::{Listen, Proxy};
 use support::raw::{RawClient, unique};
 use support::server;
+
+/// A pool of so many, over TCP, where its small buffers count both ways.
+fn small_pool(size: usize) -> Tested {
+    Tested::over(&server::tcp_target().address, size, |builder| builder)
+}
 
 async fn event(subscription: &mut Subscription) -> ListenEvent {
     within(GENEROUS, "an event", subscription.next())
@@ -36,7 +41,7 @@ async fn subscribe(pool: &Pool, channels: &[&str]) -> Subscription {
 
 #[tokio::test]
 async fn r61_many_subscribers_share_one_connection() {
-    let tested = Tested::of(3, |builder| builder);
+    let tested = small_pool(3);
     let (pool, mut sender) = (&tested.pool, connect().await);
     let (a, b) = (unique(), format!("B \"{}\"", unique()));
     let mut both = subscribe(pool, &[&a, &b]).await;
@@ -84,7 +89,7 @@ async fn r61_many_subscribers_share_one_connection() {
 
 #[tokio::test]
 async fn r61_a_queue_that_is_full_tells_how_many_are_missing() {
-    let tested = Tested::of(1, |builder| builder);
+    let tested = small_pool(1);
     let (pool, channel) = (&tested.pool, unique());
     let mut slow = subscribe(pool, &[&channel]).await;
     let mut quick = subscribe(pool, &[&channel]).await;
@@ -124,7 +129,7 @@ async fn r61_a_queue_that_is_full_tells_how_many_are_missing() {
 
 #[tokio::test]
 async fn r61_a_reconnect_shows_as_a_gap_to_each_subscriber() {
-    let tested = Tested::of(1, |builder| builder);
+    let tested = small_pool(1);
     let (pool, channel) = (&tested.pool, unique());
     let mut first = subscribe(pool, &[&channel]).await;
     let mut second = subscribe(pool, &[&channel]).await;
@@ -148,7 +153,7 @@ async fn r61_a_reconnect_shows_as_a_gap_to_each_subscriber() {
 
 #[tokio::test]
 async fn what_can_not_be_subscribed_to_is_refused_and_the_end_of_the_pool_told() {
-    let tested = Tested::of(1, |builder| builder);
+    let tested = small_pool(1);
     let pool = &tested.pool;
     for channels in [&[][..], &[""], &["a\0b"], &["fine", &"x".repeat(64)]] {
         let error = pool.subscribe(channels).await.unwrap_err();
@@ -163,7 +168,7 @@ async fn what_can_not_be_subscribed_to_is_refused_and_the_end_of_the_pool_told()
     assert_eq!(error.kind(), ErrorKind::PoolClosed);
 
     // The last handle goes while somebody still listens.
-    let tested = Tested::of(1, |builder| builder);
+    let tested = small_pool(1);
     let mut subscription = subscribe(&tested.pool, &[&channel]).await;
     drop(tested);
     let error = within(GENEROUS, "the end", subscription.next()).await;
@@ -172,7 +177,11 @@ async fn what_can_not_be_subscribed_to_is_refused_and_the_end_of_the_pool_told()
 
 #[tokio::test]
 async fn subscribing_waits_for_a_server_that_is_away_and_no_longer_than_acquiring() {
-    let proxy = Proxy::start(Listen::Tcp, server::tcp_target().address);
+    let proxy = Proxy::with_buffers(
+        Listen::Tcp,
+        server::tcp_target().address,
+        Some(SMALL_BUFFER),
+    );
     proxy.refuse_next(2);
     let tested = Tested::over(proxy.address(), 1, |builder| builder);
     let channel = unique();

@@ -7,15 +7,27 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kornak::{ErrorKind, ListenEvent, Listener};
-use live::{check_token, config, connect_small as connect};
+use live::{SMALL_BUFFER, check_token, config, connect_small as connect, small_buffers};
+use support::address::Address;
 use support::deadline::{GENEROUS, within};
 use support::proxy::{Fault, Listen, Proxy, Way};
 use support::raw::{RawClient, unique};
 use support::server;
 
 async fn listener() -> Listener {
-    let connecting = Listener::connect(config(&server::target()));
+    listener_over(&server::tcp_target().address).await
+}
+
+async fn listener_over(address: &Address) -> Listener {
+    let config = small_buffers(config(&server::tcp_target().at(address)));
+    let connecting = Listener::connect(config);
     within(GENEROUS, "connecting", connecting).await.unwrap()
+}
+
+/// With as little room on its side as the listener has on its own.
+fn proxy() -> Proxy {
+    let upstream = server::tcp_target().address;
+    Proxy::with_buffers(Listen::Tcp, upstream, Some(SMALL_BUFFER))
 }
 
 async fn event(listener: &mut Listener) -> ListenEvent {
@@ -118,10 +130,8 @@ async fn r61_a_reconnect_shows_as_a_gap() {
 
 #[tokio::test]
 async fn r61_a_silent_connection_is_looked_after() {
-    let proxy = Proxy::start(Listen::Tcp, server::tcp_target().address);
-    let mut target = server::tcp_target();
-    target.address = proxy.address().clone();
-    let mut listener = Listener::connect(config(&target)).await.unwrap();
+    let proxy = proxy();
+    let mut listener = listener_over(proxy.address()).await;
     let channel = unique();
     listener.listen(&channel).await.unwrap();
     listener.set_patience(Duration::from_millis(20));
@@ -144,10 +154,8 @@ async fn r61_a_silent_connection_is_looked_after() {
 
 #[tokio::test]
 async fn r61_a_server_that_is_away_is_waited_for() {
-    let proxy = Proxy::start(Listen::Tcp, server::tcp_target().address);
-    let mut target = server::tcp_target();
-    target.address = proxy.address().clone();
-    let mut listener = Listener::connect(config(&target)).await.unwrap();
+    let proxy = proxy();
+    let mut listener = listener_over(proxy.address()).await;
     let channel = unique();
     listener.listen(&channel).await.unwrap();
     proxy.refuse_next(3);

@@ -4,10 +4,14 @@ mod live;
 mod support;
 
 use kornak::{Connection, Row};
-use live::{check_token, connect_as, connect_small as connect, eventually, small_buffers};
+use live::{
+    SMALL_BUFFER, check_token, connect_over, connect_small as connect, eventually, small_buffers,
+};
 use support::deadline::{GENEROUS, within};
 use support::memory::{forget_peak, peak_resident, resident};
+use support::proxy::{Listen, Proxy};
 use support::raw::RawClient;
+use support::server;
 
 /// A gigabyte of rows of a kilobyte each.
 const GIGABYTE: &str = "select i, repeat('x', 1000) as text from generate_series(1, 1000000) i";
@@ -123,7 +127,9 @@ const KEPT: usize = 64 * 1024;
 #[tokio::test]
 async fn r28_a_huge_row_and_a_huge_parameter_leave_small_buffers() {
     // Over TCP half a gigabyte would wait for a delayed acknowledgement every 8 KiB.
-    let mut connection = connect_as(small_buffers).await;
+    let upstream = server::target().address;
+    let proxy = Proxy::with_buffers(Listen::Unix, upstream, Some(SMALL_BUFFER));
+    let mut connection = connect_over(proxy.address(), small_buffers).await;
     let length = i32::try_from(HALF_A_GIGABYTE).unwrap();
     let mut seen = 0;
     let visited = connection.for_each("select repeat('x', $1)", (length,), |row| {

@@ -9,6 +9,7 @@ use kornak::{Pool, SqlState, all, exec, from_stream, one};
 use pool_support::Tested;
 use support::deadline::{GENEROUS, within};
 use support::raw::{RawClient, unique};
+use support::server;
 
 /// A table that all sessions see.
 struct Table(String);
@@ -107,7 +108,7 @@ async fn each_bulk_verb_works_on_the_pool_and_gives_its_connection_back() {
 
 #[tokio::test]
 async fn r9_what_is_dropped_halfway_on_the_pool_leaves_nothing() {
-    let tested = Tested::of(1, |builder| builder);
+    let tested = Tested::over(&server::tcp_target().address, 1, |builder| builder);
     let (pool, table) = (&tested.pool, Table::new());
     let name = table.0.as_str();
     let insert = format!("insert into \"{name}\" values ($1, $2) returning id");

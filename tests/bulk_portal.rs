@@ -4,15 +4,18 @@ mod live;
 mod support;
 
 use kornak::{ErrorKind, Row, SqlState};
-use live::{check_token, connect_as, connect_small as connect};
+use live::{check_token, config, connect_small as connect, open, small_buffers};
 use support::drops::DropAtEachPoll;
+use support::server;
 
 const NUMBERS: &str = "select i from generate_series(1, $1::int4) i";
 
 #[tokio::test]
 async fn r48_rows_come_as_many_as_are_asked_for() {
     for capacity in [0, 1, 100] {
-        let mut connection = connect_as(|config| config.statement_cache_capacity(capacity)).await;
+        let mut connection =
+            open(small_buffers(config(&server::tcp_target())).statement_cache_capacity(capacity))
+                .await;
         let mut transaction = connection.begin().await.unwrap();
         for (rows, size, fetches) in [(0, 1, 1), (1, 1, 2), (9, 10, 1), (10, 10, 2), (25, 10, 3)] {
             let mut portal = transaction.portal::<i32>(NUMBERS, (rows,)).await.unwrap();

@@ -235,7 +235,7 @@ async fn r21_a_cached_statement_follows_its_result_formats() {
 
 #[tokio::test]
 async fn r48_statements_without_rows_columns_or_text() {
-    let mut connection = connect().await;
+    let mut connection = live::connect_small().await;
     for _ in 0..2 {
         // No text at all.
         for empty in ["", ";", "-- nothing", "/* nothing */", "   "] {
@@ -298,7 +298,7 @@ async fn r48_statements_without_rows_columns_or_text() {
 
 #[tokio::test]
 async fn r48_a_cursor_is_gone_after_an_error() {
-    let mut connection = connect().await;
+    let mut connection = live::connect_small().await;
     let mut transaction = connection.begin().await.unwrap();
     transaction
         .execute("declare c cursor for select generate_series(1, 10)", ())

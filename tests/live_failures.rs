@@ -408,7 +408,7 @@ async fn r34_the_reason_of_a_fatal_error_while_idle_is_kept() {
 /// Statements without text, without columns and without rows, and a cursor after an error.
 #[tokio::test]
 async fn r48_empty_queries_rows_without_columns_and_cursors() {
-    let mut connection = connect().await;
+    let mut connection = live::connect_small().await;
     for empty in ["", ";", "-- nothing", "/* nothing */"] {
         assert_eq!(connection.execute(empty, ()).await.unwrap(), 0, "{empty:?}");
         assert!(

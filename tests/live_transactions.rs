@@ -294,7 +294,7 @@ async fn r14_a_constraint_that_fails_at_the_end_surfaces_from_every_verb() {
 
 #[tokio::test]
 async fn r15_an_error_after_rows_leaves_the_next_statement_its_own() {
-    let mut connection = connect().await;
+    let mut connection = live::connect_small().await;
     let sql = "select 1000 / (5000 - i) from generate_series(1, 6000) i";
     by_each_verb(&mut connection, sql, async |connection, verb, error| {
         let Some(error) = error else {

@@ -248,7 +248,6 @@ impl WriteBuffer {
     #[inline]
     pub fn put_sized(&mut self, value: &[u8]) -> Result<(), TooLong> {
         let length = checked_length(value.len())?;
-        self.bytes.reserve(4 + value.len());
         self.bytes.extend_from_slice(&length.to_be_bytes());
         self.bytes.extend_from_slice(value);
         Ok(())

@@ -242,6 +242,12 @@ impl<S: Sink> Sink for Observed<'_, S> {
         self.sink.on_complete(at, command);
     }
 
+    #[inline]
+    fn on_complete_again(&mut self, at: At, command: CommandComplete<'_>, times: u32) {
+        // It was noted the first time.
+        self.sink.on_complete_again(at, command, times);
+    }
+
     fn on_empty_query(&mut self, at: At) {
         self.sink.on_empty_query(at);
     }
@@ -267,6 +273,7 @@ impl<S: Sink> Sink for Observed<'_, S> {
         self.sink.on_copy_out(at, response);
     }
 
+    #[inline]
     fn on_copy_data(&mut self, at: At, data: &[u8]) -> ControlFlow<()> {
         self.sink.on_copy_data(at, data)
     }

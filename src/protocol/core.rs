@@ -354,6 +354,13 @@ impl Core {
                 return Ok(Some(Stop::Progress(Progress::Paused)));
             }
         }
+        if let Some(at) = self.place_of_copy_data() {
+            let flow = self.handle_copy_data(at, rest, sink);
+            self.handled = length - rest.len();
+            if flow.is_break() {
+                return Ok(Some(Stop::Progress(Progress::Paused)));
+            }
+        }
         let frame = match split(rest)? {
             Split::Frame(frame) => frame,
             Split::Incomplete { .. } if self.queue.is_empty() => {
@@ -398,6 +405,27 @@ impl Core {
             }
             *rest = behind;
             if wanted && sink.on_row(at, RowBytes::borrowed(row)).is_break() {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Where the next messages belong if they may be data of COPY TO STDOUT.
+    #[inline]
+    fn place_of_copy_data(&self) -> Option<At> {
+        let entry = self.queue.front()?;
+        let stage = entry.awaits.first()?;
+        matches!(stage, Stage::CopyOut).then(|| entry.at(self.queue.front_flight(), stage))
+    }
+
+    /// The same loop over the data of a COPY.
+    #[inline]
+    fn handle_copy_data<S: Sink>(&self, at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> {
+        let wanted = !self.queue.is_front_discarded() && !matches!(at.part, Part::Prefix(_));
+        while let Some((data, behind)) = split_known::<{ tag::COPY_DATA }>(rest) {
+            *rest = behind;
+            if wanted && sink.on_copy_data(at, data).is_break() {
                 return ControlFlow::Break(());
             }
         }

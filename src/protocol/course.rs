@@ -35,6 +35,8 @@ impl Core {
             };
             let part = Part::Statement(entry.statement);
             let at = At { flight, part };
+            let first = *rest;
+            let mut is_whole = false;
             if entry.awaits.has(Stage::Bind) {
                 let Some((_, behind)) = split_known::<{ tag::BIND_COMPLETE }>(rest) else {
                     break;
@@ -43,6 +45,7 @@ impl Core {
                 *handled = length - rest.len();
                 entry.awaits = entry.awaits.without(Stage::Bind);
                 sink.on_bind_complete(at);
+                is_whole = !begins_with_row(rest);
             }
             if entry.awaits.has(Stage::Execute) {
                 while let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(rest) {
@@ -66,8 +69,25 @@ impl Core {
                 *handled = length - rest.len();
                 entry.awaits = entry.awaits.without(Stage::Execute);
                 if entry.awaits.is_empty() {
+                    let mut times = 0;
+                    if is_whole && entry.again > 0 {
+                        // What is the same to the last byte has been looked at already.
+                        let reply = &first[..first.len() - rest.len()];
+                        while let Some(behind) = rest.strip_prefix(reply) {
+                            if times == entry.again {
+                                break;
+                            }
+                            *rest = behind;
+                            times += 1;
+                        }
+                        entry.again -= times;
+                        *handled = length - rest.len();
+                    }
                     queue.end_statement();
                     sink.on_complete(at, command);
+                    if times > 0 {
+                        sink.on_complete_again(at, command, times);
+                    }
                     continue;
                 }
                 sink.on_complete(at, command);
@@ -87,6 +107,12 @@ impl Core {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Whether a row follows.
+#[inline]
+fn begins_with_row(rest: &[u8]) -> bool {
+    rest.first() == Some(&tag::DATA_ROW)
 }
 
 // What is written out here is what the table says.

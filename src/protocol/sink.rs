@@ -116,6 +116,14 @@ pub trait Sink {
         let _ = (at, command);
     }
 
+    /// BindComplete and CommandComplete, so many times more, each the same as the one before.
+    fn on_complete_again(&mut self, at: At, command: CommandComplete<'_>, times: u32) {
+        for _ in 0..times {
+            self.on_bind_complete(at);
+            self.on_complete(at, command);
+        }
+    }
+
     /// EmptyQueryResponse, which stands in for CommandComplete.
     fn on_empty_query(&mut self, at: At) {
         let _ = at;

@@ -15,6 +15,9 @@ pub(super) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What stands in place of a row's count of values behind the last row.
 pub(super) const TRAILER: i16 = -1;
 
+/// The length of a NULL, −1.
+const NULL: u32 = u32::MAX;
+
 /// Splits the data of a COPY TO STDOUT into rows, wherever the server cuts it.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
@@ -138,7 +141,7 @@ fn fixed_tail(fixed: &[u8; HEADER.len()]) -> [u8; 8] {
     reason = "a name would say less than the sentence above"
 )]
 fn row(data: &[u8]) -> Result<Option<(Option<&[u8]>, &[u8])>> {
-    let Some((count, mut rest)) = data.split_first_chunk::<2>() else {
+    let Some((count, rest)) = data.split_first_chunk::<2>() else {
         return Ok(None);
     };
     let count = i16::from_be_bytes(*count);
@@ -148,22 +151,26 @@ fn row(data: &[u8]) -> Result<Option<(Option<&[u8]>, &[u8])>> {
     if count < 0 {
         return Err(malformed("the count of a row's values is negative"));
     }
+    // Where the next length is. All lengths together are below what a u64 holds.
+    let mut end = 2_u64;
     for _ in 0..count {
-        let Some((length, behind)) = rest.split_first_chunk::<4>() else {
+        let place = usize::try_from(end).unwrap_or(usize::MAX);
+        let Some(length) = data.get(place..).and_then(<[u8]>::first_chunk::<4>) else {
             return Ok(None);
         };
-        let length = i32::from_be_bytes(*length);
-        let size = match usize::try_from(length) {
-            Ok(size) => size,
-            Err(_) if length == -1 => 0,
-            Err(_) => return Err(malformed("the length of a value is negative")),
-        };
-        let Some(behind) = behind.get(size..) else {
-            return Ok(None);
-        };
-        rest = behind;
+        let length = u32::from_be_bytes(*length);
+        end += 4;
+        if length != NULL {
+            if length > i32::MAX as u32 {
+                return Err(malformed("the length of a value is negative"));
+            }
+            end += u64::from(length);
+        }
     }
-    Ok(Some((Some(&data[..data.len() - rest.len()]), rest)))
+    let end = usize::try_from(end).unwrap_or(usize::MAX);
+    Ok(data
+        .split_at_checked(end)
+        .map(|(row, rest)| (Some(row), rest)))
 }
 
 #[cold]

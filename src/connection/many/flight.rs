@@ -540,6 +540,13 @@ impl<C: Collector> Sink for ManySink<C> {
         }
     }
 
+    #[inline]
+    fn on_complete_again(&mut self, _: At, command: CommandComplete<'_>, times: u32) {
+        // Only items have the number of another statement.
+        self.completed += u64::from(times);
+        self.rows += command.rows().saturating_mul(u64::from(times));
+    }
+
     fn on_empty_query(&mut self, _: At) {
         self.completed += 1;
         self.reply.bound = false;
