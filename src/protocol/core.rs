@@ -355,9 +355,7 @@ impl Core {
             }
         }
         if let Some(at) = self.place_of_copy_data() {
-            let flow = self.handle_copy_data(at, rest, sink);
-            self.handled = length - rest.len();
-            if flow.is_break() {
+            if self.handle_copy_data(at, length, rest, sink).is_break() {
                 return Ok(Some(Stop::Progress(Progress::Paused)));
             }
         }
@@ -419,12 +417,20 @@ impl Core {
         matches!(stage, Stage::CopyOut).then(|| entry.at(self.queue.front_flight(), stage))
     }
 
-    /// The same loop over the data of a COPY.
+    /// The same loop over the data of a COPY, none of which is shown twice: where it is cut means
+    /// nothing, so that what had come before could not be told from what comes again.
     #[inline]
-    fn handle_copy_data<S: Sink>(&self, at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> {
+    fn handle_copy_data<S: Sink>(
+        &mut self,
+        at: At,
+        length: usize,
+        rest: &mut &[u8],
+        sink: &mut S,
+    ) -> ControlFlow<()> {
         let wanted = !self.queue.is_front_discarded() && !matches!(at.part, Part::Prefix(_));
         while let Some((data, behind)) = split_known::<{ tag::COPY_DATA }>(rest) {
             *rest = behind;
+            self.handled = length - rest.len();
             if wanted && sink.on_copy_data(at, data).is_break() {
                 return ControlFlow::Break(());
             }
