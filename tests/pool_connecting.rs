@@ -179,6 +179,16 @@ fn with_provider(
 #[tokio::test]
 async fn a_credential_is_used_until_it_expires() {
     let target = server::role_target(Role::Scram);
+    let wrong = config(&target).password("wrong");
+    let pool = Pool::builder().build(wrong).unwrap();
+    let error = pool.acquire().await.map(drop).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("that of the pool's configuration"),
+        "{error}"
+    );
+
     let password = target.password.clone().expect("a password");
     let good = move |lifetime| {
         Credential::new(&*password)
@@ -237,6 +247,7 @@ async fn a_credential_that_is_refused_before_its_time_is_asked_for_anew() {
     raw.execute(&format!("alter role {} password 'again'", role.user));
     let error = pool.execute("select 1", ()).await.unwrap_err();
     assert_eq!(error.sqlstate(), Some(SqlState::INVALID_PASSWORD));
+    assert!(error.to_string().contains("has just been asked"), "{error}");
     *password.lock().unwrap() = "again".to_owned();
     pool.execute("select 1", ()).await.unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), 4);
@@ -350,7 +361,7 @@ async fn a_hook_before_acquiring_that_hangs_or_refuses_ends_with_the_borrowers_d
     assert!(
         error
             .to_string()
-            .contains("before_acquire did not end in time")
+            .contains("before_acquire did not end within")
             || error.to_string().contains("1 connecting"),
         "{error}"
     );

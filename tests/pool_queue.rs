@@ -93,7 +93,13 @@ async fn a_timeout_says_what_the_pool_was_doing() {
     let message = error.to_string();
     assert_eq!(error.kind(), ErrorKind::PoolTimeout);
     assert!(error.is_timeout());
-    for part in ["1 of 1 are busy", "0 connecting", "1 others wait"] {
+    for part in [
+        "no connection became free within",
+        "1 of 1 are busy",
+        "0 connecting",
+        "1 others wait",
+        "all connections are lent",
+    ] {
         assert!(message.contains(part), "{message}");
     }
     drop((other, held));
@@ -106,6 +112,7 @@ async fn a_timeout_says_what_the_pool_was_doing() {
     let error = tested.pool.acquire().await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PoolTimeout);
     assert!(error.to_string().contains("1 connecting"), "{error}");
+    assert!(error.to_string().contains("could be made"), "{error}");
     let source = std::error::Error::source(&error).expect("why the connect failed");
     assert!(source.to_string().contains("refused"), "{source}");
     assert!(tested.pool.status().last_connect_error.is_some());

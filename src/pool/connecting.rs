@@ -206,7 +206,7 @@ async fn log_in(shared: &Shared, deadline: Option<Instant>) -> Result<Connection
     let Some(credentials) = &shared.credentials else {
         let connecting = async {
             let connected = shared.connector.connect(None).await;
-            connected.map_err(Failed::new)
+            connected.map_err(|error| Failed::new(with_origin(error, "the pool's configuration")))
         };
         return within(deadline, "connecting", connecting).await;
     };
@@ -221,7 +221,10 @@ async fn log_in(shared: &Shared, deadline: Option<Instant>) -> Result<Connection
         match within(deadline, "connecting", connecting).await? {
             // It was changed before it expired.
             Err(error) if !is_fresh && is_refused(&error) => credentials.forget(&credential).await,
-            connected => return connected.map_err(Failed::new),
+            connected => {
+                let origin = "the pool's credential_provider, which has just been asked";
+                return connected.map_err(|error| Failed::new(with_origin(error, origin)));
+            }
         }
     }
 }
@@ -242,6 +245,15 @@ fn is_refused(error: &Error) -> bool {
         error.sqlstate(),
         Some(SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
     )
+}
+
+/// A refusal says where the password came from, which the server doesn't know.
+fn with_origin(error: Error, origin: &str) -> Error {
+    if error.sqlstate() == Some(SqlState::INVALID_PASSWORD) {
+        error.with_note(format!("the password is that of {origin}"))
+    } else {
+        error
+    }
 }
 
 /// What `future` gives, if it does so before the deadline.

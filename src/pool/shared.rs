@@ -140,6 +140,7 @@ impl Shared {
         mut acquired: Acquired<Lease>,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
+        let begun = Instant::now();
         let is_in_hook = AtomicBool::new(false);
         let standing = async {
             let mut pause = FIRST_REFUSAL_PAUSE;
@@ -169,7 +170,16 @@ impl Shared {
         };
         match tokio::time::timeout_at(deadline, standing).await {
             Ok(result) => result,
-            Err(_) => Err(self.timed_out(is_in_hook.load(Ordering::Relaxed))),
+            Err(_) if is_in_hook.load(Ordering::Relaxed) => {
+                Err(self.timed_out("before_acquire did not end", begun))
+            }
+            Err(_) => {
+                let Counts {
+                    open, connecting, ..
+                } = self.counts();
+                let has_none = open == connecting;
+                Err(self.timed_out(if has_none { NONE_MADE } else { NONE_FREE }, begun))
+            }
         }
     }
 
@@ -363,6 +373,7 @@ impl Shared {
     /// Why one can't be opened.
     pub(super) async fn warm_up(self: &Arc<Self>, count: usize) -> Result<()> {
         let mut failure = None;
+        let begun = Instant::now();
         self.start_warm_up(count);
         let opened = self.until(|counts| {
             if counts.open - counts.connecting >= count.min(counts.max) || self.is_closed() {
@@ -381,7 +392,7 @@ impl Shared {
             None => opened.await,
             Some(timeout) => {
                 let timely = tokio::time::timeout(timeout, opened).await;
-                timely.map_err(|_| self.timed_out(false))?;
+                timely.map_err(|_| self.timed_out("not all connections were opened", begun))?;
             }
         }
         match failure {
@@ -483,7 +494,7 @@ impl Shared {
 
     /// Why there is no connection: what the pool was doing, and what went wrong last.
     #[cold]
-    fn timed_out(&self, is_in_hook: bool) -> Error {
+    fn timed_out(&self, what: &str, begun: Instant) -> Error {
         self.watch.timed_out();
         let Counts {
             open,
@@ -493,18 +504,17 @@ impl Shared {
             max,
         } = self.counts();
         let busy = open - idle - connecting;
-        let message = if is_in_hook {
-            "before_acquire did not end in time"
-        } else {
-            "no connection became free in time"
-        };
         let longest = match self.watch.longest_holder() {
-            Some((time, activity)) => format!(", the longest for {time:.1?} with \"{activity}\""),
+            Some((time, Some(activity))) => {
+                format!(", the longest for {time:.1?} with \"{activity}\"")
+            }
+            Some((time, None)) => format!(", the longest for {time:.1?}"),
             None => String::new(),
         };
         let message = format!(
-            "{message}: {busy} of {max} are busy{longest}, {connecting} connecting, {waiting} \
-             others wait in line"
+            "{what} within {:.1?}: {busy} of {max} are busy{longest}, {connecting} connecting, \
+             {waiting} others wait in line",
+            begun.elapsed()
         );
         match self.last_error() {
             Some(error) => Error::new(
@@ -512,6 +522,9 @@ impl Shared {
                 format!("{message}; the last attempt to connect failed"),
             )
             .with_source(error),
+            None if busy >= max => Error::new(ErrorKind::PoolTimeout, message).with_note(
+                "all connections are lent: is one held for too long, or max_size too small?",
+            ),
             None => Error::new(ErrorKind::PoolTimeout, message),
         }
     }
@@ -657,6 +670,12 @@ impl Drop for Waiting<'_> {
 fn closed() -> Error {
     Error::new(ErrorKind::PoolClosed, "the pool is closed")
 }
+
+/// What is said to those who have waited in vain while others have connections.
+const NONE_FREE: &str = "no connection became free";
+
+/// What is said to those who have waited in vain while nobody has one.
+const NONE_MADE: &str = "no connection could be made";
 
 /// How long a connection that lay idle may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);

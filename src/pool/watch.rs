@@ -155,13 +155,14 @@ impl Watch {
         let _ = counts;
     }
 
-    /// Who has had a connection for the longest: for how long, and what it does or did last.
-    pub(super) fn longest_holder(&self) -> Option<(Duration, Box<str>)> {
+    /// Who has had a connection for the longest: for how long, and what it does or did last, where
+    /// spans tell.
+    pub(super) fn longest_holder(&self) -> Option<(Duration, Option<Box<str>>)> {
         #[cfg(feature = "tracing")]
         {
             let holders = self.holders();
             let longest = holders.iter().min_by_key(|holder| holder.since)?;
-            Some((longest.since.elapsed(), longest.place.activity()?))
+            Some((longest.since.elapsed(), longest.place.activity()))
         }
         #[cfg(not(feature = "tracing"))]
         None
