@@ -39,8 +39,8 @@ use crate::error::{Error, Result};
 
 /// Connections that are shared. A clone is another handle of the same pool.
 ///
-/// A connection is not lent again once its server has refused to write, or has reported a role
-/// that fits `target_session_attrs` less than when it was connected to
+/// A connection is not lent again once its server has refused to write, which it is asked about
+/// in the background (the borrower may have asked to read only), or has reported a role that fits `target_session_attrs` less than when it was connected to
 /// ([`Config::target_session_attrs`](crate::Config::target_session_attrs)): after a failover. A
 /// server tells of it with the answer to the next statement, from PostgreSQL 14 on.
 ///
