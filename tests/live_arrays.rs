@@ -123,6 +123,17 @@ async fn r60_vectors_nest_as_the_dimensions_do() {
     assert_eq!(texts.0, "{{1,2,3},{4,5,6}}");
     assert_eq!(texts.1, "{{{a},{NULL}}}");
     assert_eq!(texts.2, "{{1,2},{3,4}}");
+    let numbers = [1, 2, 3];
+    let texts: (String, String, String) = connection
+        .fetch_one(
+            "select ($1::int4[])::text, ($2::int4[])::text, ($3::int4[])::text",
+            (&numbers[1..], numbers, [&numbers[..2], &numbers[1..]]),
+        )
+        .await
+        .unwrap();
+    assert_eq!(texts.0, "{2,3}");
+    assert_eq!(texts.1, "{1,2,3}");
+    assert_eq!(texts.2, "{{1,2},{2,3}}");
     for ragged in [vec![vec![1, 2], vec![3]], vec![vec![], vec![1]]] {
         let error = connection
             .fetch_one::<String>("select ($1::int4[])::text", (ragged,))

@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use kornak::codec::*;
-use kornak::types::{Format, oid};
+use kornak::row::Column;
+use kornak::types::oid;
 use kornak::{Connection, FromRow, Row, Type};
 use live::{check_token, connect};
 
@@ -46,6 +47,31 @@ const DESCRIBED: &str = "
     join pg_namespace n on n.oid = t.typnamespace
     left join pg_type e on e.oid = t.typelem and (t.typcategory = 'A' or t.typname = '_record')
     left join pg_class c on c.oid = t.typrelid";
+
+/// Calls a function with each Rust type that is made for one of the server's, and with arrays of
+/// it.
+macro_rules! each_type {
+    ($function:ident $arguments:tt) => {
+        each_type! { @all $function $arguments
+            bool, i8, i16, i32, i64, u32, u64, f32, f64, Numeric, Money, String, Vec<u8>, RawJson,
+            Uuid, Date, Time, TimeTz, Timestamp, TimestampTz, Interval, BitString, Inet, Cidr,
+            MacAddr, MacAddr8, Point, Line, LineSegment, Rectangle, Path, Polygon, Circle,
+            TsVector, TsQuery, Lsn, Tid, Snapshot, Xid, Cid, Int2Vector, OidVector, Range<i32>,
+            Range<i64>, Range<Numeric>, Range<Date>, Range<Timestamp>, Range<TimestampTz>,
+            Multirange<i32>, Multirange<i64>, Multirange<Numeric>, Multirange<Date>,
+            Multirange<Timestamp>, Multirange<TimestampTz>,
+        }
+    };
+    (@all $function:ident $arguments:tt $($rust:ty,)*) => {
+        $(
+            each_type!(@one $function $arguments $rust);
+            each_type!(@one $function $arguments Array<Option<$rust>>);
+        )*
+    };
+    (@one $function:ident ($($argument:expr),*) $rust:ty) => {
+        $function::<$rust>($($argument),*).await
+    };
+}
 
 /// A type of `pg_type`.
 #[derive(FromRow)]
@@ -339,34 +365,19 @@ async fn there_and_back(
         Err(error) if error.as_server().is_some() => return Err(said(&error)),
         Err(error) => outcome.differs(format!("{expression}: {error}")),
     }
-    typed(connection, &row, expression, &back, outcome).await;
+    each_type!(as_type(connection, &row, expression, &back, outcome));
     Ok(true)
 }
 
-/// The same in each Rust type that reads the column's type.
-async fn typed(
-    connection: &mut Connection,
-    row: &Row,
-    expression: &str,
-    back: &str,
-    outcome: &mut Outcome,
-) {
-    macro_rules! each {
-        ($($rust:ty),* $(,)?) => {
-            $(
-                as_type::<$rust>(connection, row, expression, back, outcome).await;
-                as_type::<Array<Option<$rust>>>(connection, row, expression, back, outcome).await;
-            )*
-        };
-    }
-    each! {
-        bool, i8, i16, i32, i64, u32, u64, f32, f64, Numeric, Money, String, Vec<u8>, RawJson,
-        Uuid, Date, Time, TimeTz, Timestamp, TimestampTz, Interval, BitString, Inet, Cidr,
-        MacAddr, MacAddr8, Point, Line, LineSegment, Rectangle, Path, Polygon, Circle, TsVector,
-        TsQuery, Lsn, Tid, Snapshot, Xid, Cid, Int2Vector, OidVector, Range<i32>, Range<i64>, Range<Numeric>, Range<Date>,
-        Range<Timestamp>, Range<TimestampTz>, Multirange<i32>, Multirange<i64>,
-        Multirange<Numeric>, Multirange<Date>, Multirange<Timestamp>, Multirange<TimestampTz>,
-    }
+/// Whether a column is read into a Rust type that can be sent back as it is.
+fn is_form_of<T: Encode + for<'r> Decode<'r>>(column: &Column) -> bool {
+    // These declare themselves as `oid` and as plain arrays, which the server doesn't cast.
+    let has_own_type = matches!(
+        column.ty().oid(),
+        oid::XID | oid::CID | oid::INT2VECTOR | oid::OIDVECTOR | oid::XID_ARRAY | oid::CID_ARRAY
+    );
+    accepts::<T>(column.ty(), column.format())
+        && !(has_own_type && T::DECLARED != DeclaredType::Described)
 }
 
 async fn as_type<T>(
@@ -378,16 +389,7 @@ async fn as_type<T>(
 ) where
     T: Encode + for<'r> Decode<'r> + Send + Sync,
 {
-    let column = &row.columns()[0];
-    if column.format() == Format::Text || !accepts::<T>(column.ty(), Format::Binary) {
-        return;
-    }
-    // These declare themselves as `oid` and as plain arrays, which the server doesn't cast.
-    let has_own_type = matches!(
-        column.ty().oid(),
-        oid::XID | oid::CID | oid::INT2VECTOR | oid::OIDVECTOR | oid::XID_ARRAY | oid::CID_ARRAY
-    );
-    if has_own_type && T::DECLARED != DeclaredType::Described {
+    if !is_form_of::<T>(&row.columns()[0]) {
         return;
     }
     let rust = rust_name::<T>();
@@ -445,7 +447,7 @@ async fn every_row_of_the_catalogue_goes_there_and_back() {
         )
         .await;
     }
-    println!("{} relations", outcome.relations);
+    println!("{} relations", relations.len());
     assert!(outcome.values > 10_000, "only {} values", outcome.values);
     outcome.report("rows of the catalogue");
     check_token(&mut connection).await;
@@ -611,4 +613,91 @@ async fn check_relation(
             outcome.differs(format!("{relation}.{}: {count} differ", source.column));
         }
     }
+    for (index, (name, source)) in columns.iter().enumerate() {
+        if is_sent(source) {
+            let place = Place {
+                there: &there,
+                name,
+                source,
+                index: index + 1,
+                text: columns.len() + index + 1,
+            };
+            each_type!(column_as_type(connection, &rows, &place, outcome));
+        }
+    }
+    let script = format!("drop table {there}; drop table {back}");
+    connection.batch_execute(&script).await.unwrap();
+}
+
+/// A column of a relation that was fetched.
+struct Place<'a> {
+    /// The table that it was fetched from.
+    there: &'a str,
+    name: &'a str,
+    source: &'a Source,
+    /// Where the value is, and where its text.
+    index: usize,
+    text: usize,
+}
+
+/// Sends one column of all rows there and back in one Rust type, if that reads it.
+async fn column_as_type<T>(
+    connection: &mut Connection,
+    rows: &[Row],
+    place: &Place<'_>,
+    outcome: &mut Outcome,
+) where
+    T: Encode + for<'r> Decode<'r> + Send + Sync,
+{
+    let Place { there, name, .. } = place;
+    let is_form = |row: &Row| is_form_of::<T>(&row.columns()[place.index]);
+    if !rows.first().is_some_and(is_form) {
+        return;
+    }
+    let what = format!("{there}.{} as {}", place.source.column, rust_name::<T>());
+    let ty = &place.source.ty;
+    // The server refuses its own empty vectors.
+    let is_vector = matches!(ty.name.as_str(), "int2vector" | "oidvector");
+    let mut items: Vec<(i64, Option<T>)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let is_left_out = is_vector && row.get::<Option<&str>>(place.text).unwrap() == Some("");
+        let value = match is_left_out {
+            true => Ok(None),
+            false => row.get(place.index),
+        };
+        match value {
+            Ok(value) => items.push((row.get(0).unwrap(), value)),
+            Err(error) => return outcome.differs(format!("{what}: {error}")),
+        }
+    }
+    outcome.values += items.iter().filter(|(_, value)| value.is_some()).count();
+    // A table of its own, as above.
+    let number = outcome.relations;
+    outcome.relations += 1;
+    let back = format!("pg_temp.typed_{number}");
+    let script = format!("create table {back} as select n, {name} from {there} with no data");
+    connection.batch_execute(&script).await.unwrap();
+    let insert = format!("insert into {back} values ($1, $2)");
+    if let Err(error) = connection.execute_many(&insert, items).await {
+        return outcome.differs(format!("{what}: {error}"));
+    }
+    let side = |side: &str| {
+        let expression = match is_vector {
+            true => format!("nullif({side}.{name}, '')"),
+            false => format!("{side}.{name}"),
+        };
+        sent(&expression, ty)
+    };
+    let compare = format!(
+        "select count(*) from {there} as there join {back} as back using (n)
+         where {} is not distinct from {}",
+        side("there"),
+        side("back")
+    );
+    let same: i64 = connection.fetch_one(&compare, ()).await.unwrap();
+    if same != rows.len() as i64 {
+        outcome.differs(format!("{what}: {same} of {} are the same", rows.len()));
+    }
+    let script = format!("drop table {back}");
+    connection.batch_execute(&script).await.unwrap();
 }
