@@ -11,9 +11,11 @@
 //! wherever the built-in types do, in arrays, ranges, composites, rows, parameters and COPY.
 //!
 //! What has a binary form that no derive can know takes the two traits by hand. The driver's
-//! own types have nothing else and no other way, so that such a codec costs what a built-in
-//! one does: it is called directly, once for each value, with the bytes where they lie in the
-//! read buffer, and [`Decode::accepts`] is asked once for a statement. Any bytes must give a
+//! own types have nothing else, so that such a codec costs what a built-in one does: it is
+//! called directly, once for each value, with the bytes where they lie in the read buffer, and
+//! [`Decode::accepts`] is asked once for a statement. In writing, numbers, dates and strings
+//! alone save some instructions: their length, known beforehand, is written with them in one
+//! step, and so is that of a newtype over them. Any bytes must give a
 //! value or an error: read them with a [`Reader`], which can't leave them, and never size an
 //! allocation by a number in them ([`Reader::count`] checks it against what is there).
 //!

@@ -13,7 +13,7 @@ use serde::Serialize;
 use self::report::Circumstances;
 use self::server::Place;
 use crate::Result;
-use crate::cost::decoding;
+use crate::cost::coding;
 use crate::cost::measure::has_tool;
 use crate::delay::Delay;
 use crate::driver::{Target, external};
@@ -120,10 +120,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
         }
         all.extend(plan.measure(setting, &place, (&url, root.as_deref()), begun)?);
     }
-    let decoded = if has_tool("valgrind") {
-        decoding::figures(&plan.only)?
+    let coded = if has_tool("valgrind") {
+        coding::figures(&plan.only)?
     } else {
-        left_out.push("what decoding costs: valgrind isn't installed".to_owned());
+        left_out
+            .push("what reading and writing a value costs: valgrind isn't installed".to_owned());
         Vec::new()
     };
     let circumstances = Circumstances {
@@ -133,14 +134,14 @@ pub fn run(arguments: &[String]) -> Result<()> {
         machine: report::machine(),
         left_out,
     };
-    println!("{}", report::render(&plan, &all, &decoded, &circumstances));
+    println!("{}", report::render(&plan, &all, &coded, &circumstances));
     let text = serde_json::to_string_pretty(&serde_json::json!({
         "circumstances": circumstances,
         "rounds": plan.rounds,
         "seconds": plan.seconds,
         "stream_rows": plan.stream_rows,
         "measured": all,
-        "decoded": decoded,
+        "coded": coded,
     }))?;
     std::fs::write(&plan.json, text)?;
     eprintln!(

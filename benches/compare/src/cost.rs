@@ -1,7 +1,7 @@
 //! What a workload costs the client: instructions, allocations, system calls; and the gates.
 
+pub mod coding;
 pub mod command;
-pub mod decoding;
 pub mod gates;
 pub mod measure;
 pub mod table;

@@ -10,7 +10,7 @@ const HELP: &str = "\
 compare cost [--only <part of a workload's name>] [--targets <targets.toml>]
 compare bench [--quick] [--only <part of a name>] [--json <file>]
 compare live <order as JSON>
-compare decode <value> <times>
+compare code <row> <times>
 compare client <driver> <workload> <times> <rows of W10> <folder> <port>
 compare replay <folder> <port>";
 
@@ -37,7 +37,7 @@ fn run(arguments: &[String]) -> Result<bool> {
             println!("{}", serde_json::to_string(&order.run()?)?);
             Ok(true)
         }
-        ("decode", [value, times]) => cost::decoding::decode(value, times.parse()?).map(|()| true),
+        ("code", [row, times]) => cost::coding::code(row, times.parse()?).map(|()| true),
         ("client", rest) => Client::from_arguments(rest)?.run(|_| {}).map(|()| true),
         ("replay", [folder, port]) => replay::serve(folder.as_ref(), port.parse()?).map(|()| true),
         _ => Err(HELP.into()),

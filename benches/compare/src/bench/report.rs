@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Line, Measured, Plan, Setting, name};
-use crate::cost::decoding::{self, Decoded};
+use crate::cost::coding::{self, Coded};
 use crate::live::{Crowd, Outcome};
 use crate::work::{COPIED, ROUND_TRIP_MS, Work};
 
@@ -84,7 +84,7 @@ pub(super) fn machine() -> String {
 pub(super) fn render(
     plan: &Plan,
     all: &[Measured],
-    decoded: &[Decoded],
+    coded: &[Coded],
     circumstances: &Circumstances,
 ) -> String {
     let mut out = format!(
@@ -110,12 +110,12 @@ pub(super) fn render(
             table(&mut out, plan, all, setting, &mut losses);
         }
     }
-    if !decoded.is_empty() {
+    if !coded.is_empty() {
         let _ = write!(
             out,
             "\n## What Kornak pays for a value\n\nInstructions by callgrind, without a \
              connection around them.\n\n{}",
-            decoding::render(decoded)
+            coding::render(coded)
         );
     }
     out.push_str("\n## Where Kornak loses (by more than 8 %)\n\n");

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::decoding;
+use super::coding;
 use super::gates::Gates;
 use super::measure::Bench;
 use super::table::{self, Measured};
@@ -42,9 +42,9 @@ pub fn run(arguments: &[String]) -> Result<bool> {
     if !measured.is_empty() {
         println!("{}", table::render(&measured, &gates));
     }
-    let decoded = decoding::figures(&only)?;
-    println!("{}", decoding::render(&decoded));
-    let mut failures = decoding::failures(&decoded);
+    let coded = coding::figures(&only)?;
+    println!("{}", coding::render(&coded));
+    let mut failures = coding::failures(&coded);
     for (row, [kornak, _, _, peer]) in &measured {
         if let Some(kornak) = kornak {
             failures.extend(gates.failures(row.work.name(), kornak, peer.as_ref()));
