@@ -24,7 +24,7 @@ pub struct Unit<'a> {
     kept: bool,
 }
 
-/// The bytes of Bind and Execute that are the same for each execution of a prepared
+/// The bytes of Bind, Execute and Sync that are the same for each execution of a prepared
 /// statement: all but the parameters' values.
 #[derive(Clone, Debug)]
 pub struct BindTemplate {
@@ -33,12 +33,15 @@ pub struct BindTemplate {
     values: usize,
     /// Where Bind ends and Execute begins.
     bind_end: usize,
+    /// Where Execute ends and Sync begins.
+    execute_end: usize,
     /// Parse and Describe, where the statement is not one that the server keeps.
     parse: Option<Box<[u8]>>,
 }
 
 impl BindTemplate {
-    /// The messages Bind to the unnamed portal and Execute without a row limit.
+    /// The messages Bind to the unnamed portal and Execute without a row limit, and Sync for a
+    /// statement that is alone in its flight.
     ///
     /// # Errors
     ///
@@ -61,11 +64,14 @@ impl BindTemplate {
         frontend::end_bind(&mut out, bind, result_formats)?;
         let bind_end = out.len() - (values_end - values);
         frontend::execute(&mut out, "", 0)?;
+        let execute_end = out.len() - (values_end - values);
+        frontend::sync(&mut out);
         let bytes = [&out.pending()[..values], &out.pending()[values_end..]].concat();
         Ok(Self {
             bytes: bytes.into(),
             values,
             bind_end,
+            execute_end,
             parse: None,
         })
     }
@@ -83,6 +89,19 @@ impl BindTemplate {
         frontend::describe_statement(&mut out, "")?;
         self.parse = Some(out.pending().into());
         Ok(self)
+    }
+
+    /// What an execution awaits.
+    #[inline]
+    fn awaits(&self) -> Stages {
+        let awaits = Stages::NONE.with(Stage::Bind).with(Stage::Execute);
+        if self.parse.is_none() {
+            return awaits;
+        }
+        awaits
+            .with(Stage::Parse)
+            .with(Stage::Parameters)
+            .with(Stage::Fields)
     }
 
     /// How much memory it takes.
@@ -226,15 +245,8 @@ impl<'a> Unit<'a> {
         template: &BindTemplate,
         encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
     ) -> Result<()> {
-        self.write_execution(template, encode)?;
-        let mut awaits = Stages::NONE.with(Stage::Bind).with(Stage::Execute);
-        if template.parse.is_some() {
-            awaits = awaits
-                .with(Stage::Parse)
-                .with(Stage::Parameters)
-                .with(Stage::Fields);
-        }
-        self.push(Role::Statement, statement, awaits);
+        self.write_execution(template, template.execute_end, encode)?;
+        self.push(Role::Statement, statement, template.awaits());
         Ok(())
     }
 
@@ -254,16 +266,17 @@ impl<'a> Unit<'a> {
         if template.parse.is_some() {
             return self.execute(statement, template, encode);
         }
-        self.write_execution(template, encode)?;
+        self.write_execution(template, template.execute_end, encode)?;
         self.core.queue.push_execution(Role::Statement, statement);
         Ok(())
     }
 
-    /// Writes what [`execute`](Self::execute) sends.
-    #[inline]
+    /// Writes the messages of `template`, up to its `end`.
+    #[inline(always)]
     fn write_execution(
         &mut self,
         template: &BindTemplate,
+        end: usize,
         encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
     ) -> Result<()> {
         let before = self.out.mark();
@@ -285,8 +298,32 @@ impl<'a> Unit<'a> {
                 return Err(too_long(bind));
             }
         };
-        self.out.put_slice(&template.bytes[template.values..]);
+        self.out.put_slice(&template.bytes[template.values..end]);
         self.out.patch_i32(start.offset(1), length);
+        Ok(())
+    }
+
+    /// As [`execute`](Self::execute), then ends the flight with Sync, and begins another behind
+    /// it, as [`start_next`](Self::start_next).
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    #[inline]
+    pub fn execute_and_start_next(
+        &mut self,
+        statement: u32,
+        template: &BindTemplate,
+        encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
+    ) -> Result<()> {
+        self.write_execution(template, template.bytes.len(), encode)?;
+        self.push(
+            Role::Statement,
+            statement,
+            template.awaits().with(Stage::Sync),
+        );
+        self.core.open = None;
+        self.begin_next();
         Ok(())
     }
 
@@ -337,8 +374,7 @@ impl<'a> Unit<'a> {
     #[inline]
     pub fn start_next(&mut self) {
         self.core.start_sync(self.out);
-        (self.mark, self.queue_mark) = (self.out.mark(), self.core.queue.mark());
-        self.flight = self.core.queue.begin_flight();
+        self.begin_next();
     }
 
     /// Takes back what is in the flight so far, and nothing before it.
@@ -380,6 +416,13 @@ impl<'a> Unit<'a> {
         self.push(Role::Statement, 0, Stages::NONE.with(Stage::Query));
         self.kept = true;
         Ok(self.flight)
+    }
+
+    /// What is in the flight so far is whole, and stays.
+    #[inline]
+    fn begin_next(&mut self) {
+        (self.mark, self.queue_mark) = (self.out.mark(), self.core.queue.mark());
+        self.flight = self.core.queue.begin_flight();
     }
 
     fn unprepared(&mut self, role: Role, number: u32, name: &str, sql: &str) -> Result<()> {

@@ -466,13 +466,13 @@ impl<'q> Visitor<'q> for WriteEach<'_> {
             return Ok(());
         };
         let types = prepared.description().parameters();
-        let written = self.unit.execute(index, prepared.template(), |out| {
-            item.params().encode(types, out)
-        });
+        let template = prepared.template();
+        let written = self
+            .unit
+            .execute_and_start_next(index, template, |out| item.params().encode(types, out));
         match written {
             Ok(()) => {
                 self.hygiene.note(prepared.is_plain());
-                self.unit.start_next();
                 Ok(())
             }
             Err(error) => {
