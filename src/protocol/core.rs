@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::course::show_rows;
 use super::queue::{CopyIn, Queue};
 use super::sink::{At, CopyInReply, Part, RowBytes, Sink};
 use super::transition::{Edge, Stage, edge};
@@ -393,18 +394,17 @@ impl Core {
         }
     }
 
-    /// The plain loop over rows: no queue, no table, while the tag is DataRow.
+    /// Shows the rows at the front of `rest`, or passes over those that nobody wants.
     #[inline]
     fn handle_rows<S: Sink>(&self, at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> {
-        let wanted = !self.queue.is_front_discarded() && !matches!(at.part, Part::Prefix(_));
+        if !self.queue.is_front_discarded() && !matches!(at.part, Part::Prefix(_)) {
+            return show_rows(at, rest, sink);
+        }
         while let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(rest) {
             if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
                 break;
             }
             *rest = behind;
-            if wanted && sink.on_row(at, RowBytes::borrowed(row)).is_break() {
-                return ControlFlow::Break(());
-            }
         }
         ControlFlow::Continue(())
     }
@@ -509,11 +509,6 @@ impl Core {
                 let fields = backend::RowDescription::parse(frame.body)?;
                 if caller {
                     sink.on_row_description(at, Some(fields));
-                }
-            }
-            tag::DATA_ROW => {
-                if caller {
-                    return Ok(sink.on_row(at, RowBytes::borrowed(frame.body)));
                 }
             }
             tag::COMMAND_COMPLETE => {

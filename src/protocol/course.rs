@@ -48,17 +48,9 @@ impl Core {
                 is_whole = !begins_with_row(rest);
             }
             if entry.awaits.has(Stage::Execute) {
-                while let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(rest) {
-                    if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
-                        break;
-                    }
-                    *rest = behind;
-                    if sink.on_row(at, RowBytes::borrowed(row)).is_break() {
-                        *handled = length - rest.len();
-                        return ControlFlow::Break(());
-                    }
-                }
+                let flow = show_row(at, rest, sink);
                 *handled = length - rest.len();
+                flow?;
                 let Some((body, behind)) = split_known::<{ tag::COMMAND_COMPLETE }>(rest) else {
                     break;
                 };
@@ -113,6 +105,38 @@ impl Core {
 #[inline]
 fn begins_with_row(rest: &[u8]) -> bool {
     rest.first() == Some(&tag::DATA_ROW)
+}
+
+/// Shows the sink the row at the front of `rest`, if there is one, and all that follow it. Most
+/// statements return one row or none: these cost no call.
+#[inline(always)]
+fn show_row<S: Sink>(at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> {
+    let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(rest) else {
+        return ControlFlow::Continue(());
+    };
+    if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
+        return ControlFlow::Continue(());
+    }
+    *rest = behind;
+    sink.on_row(at, RowBytes::borrowed(row))?;
+    match behind.first() {
+        Some(&tag::DATA_ROW) => show_rows(at, rest, sink),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+/// Shows the sink the rows at the front of `rest`: a plain loop, without queue or table. It is a
+/// function of its own, so that it has the processor's registers to itself.
+#[inline(never)]
+pub(super) fn show_rows<S: Sink>(at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> {
+    while let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(rest) {
+        if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
+            break;
+        }
+        *rest = behind;
+        sink.on_row(at, RowBytes::borrowed(row))?;
+    }
+    ControlFlow::Continue(())
 }
 
 // What is written out here is what the table says.
