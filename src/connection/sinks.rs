@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::catalog::KnownTypes;
 use crate::error::{Error, ErrorKind, Outcome, Result, ServerError};
 use crate::protocol::{At, Part, RowBytes, Sink};
-use crate::row::{Column, Columns, FromRow, Plan, Plans, RowRef};
+use crate::row::{Column, Columns, FromRow, Plans, Reading, RowRef, VisitPlans};
 use crate::wire::backend::{
     CommandComplete, FieldDescription, ParameterDescription, RowDescription,
 };
@@ -390,30 +390,9 @@ impl Collector for Ignore {
     }
 }
 
-/// How the rows of one result are read as `T`.
-#[derive(Clone)]
-struct Reading {
-    columns: Columns,
-    plan: Arc<Plan>,
-}
-
-impl Reading {
-    fn new<T: for<'r> FromRow<'r>>(columns: &Columns, plans: &mut Plans) -> Result<Self> {
-        Ok(Self {
-            plan: plans.plan::<T>(columns)?,
-            columns: columns.clone(),
-        })
-    }
-
-    #[inline(always)]
-    fn read<T: for<'r> FromRow<'r>>(&self, row: RowBytes<'_>) -> Result<T> {
-        T::from_row(RowRef::new(&self.columns, row)?, &self.plan)
-    }
-}
-
 /// Keeps all rows: `fetch_all`.
 pub struct All<T> {
-    reading: Option<Reading>,
+    reading: Option<Arc<Reading>>,
     pub(crate) rows: Vec<T>,
 }
 
@@ -430,7 +409,7 @@ impl<T: for<'r> FromRow<'r>> Collector for All<T> {
     const SHARES_ROWS: bool = <T as FromRow<'static>>::SHARES_ROWS;
 
     fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()> {
-        self.reading = Some(Reading::new::<T>(columns, plans)?);
+        self.reading = Some(plans.reading::<T>(columns)?);
         Ok(())
     }
 
@@ -452,7 +431,7 @@ impl<T: for<'r> FromRow<'r>> Collector for All<T> {
 
 /// Keeps one row, and knows of a second: `fetch_one`, `fetch_optional`.
 pub struct One<T> {
-    reading: Option<Reading>,
+    reading: Option<Arc<Reading>>,
     row: Option<T>,
     more: bool,
 }
@@ -507,7 +486,7 @@ impl<T: for<'r> FromRow<'r>> Collector for One<T> {
     const SHARES_ROWS: bool = <T as FromRow<'static>>::SHARES_ROWS;
 
     fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()> {
-        self.reading = Some(Reading::new::<T>(columns, plans)?);
+        self.reading = Some(plans.reading::<T>(columns)?);
         Ok(())
     }
 
@@ -533,7 +512,7 @@ impl<T: for<'r> FromRow<'r>> Collector for One<T> {
 
 /// Hands out rows a few at a time: `fetch`.
 pub(crate) struct Batch<T> {
-    reading: Option<Reading>,
+    reading: Option<Arc<Reading>>,
     pub(crate) rows: VecDeque<T>,
 }
 
@@ -554,7 +533,7 @@ impl<T: for<'r> FromRow<'r>> Collector for Batch<T> {
     const STOPS_AT_FAILURE: bool = true;
 
     fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()> {
-        self.reading = Some(Reading::new::<T>(columns, plans)?);
+        self.reading = Some(plans.reading::<T>(columns)?);
         Ok(())
     }
 
@@ -572,36 +551,35 @@ impl<T: for<'r> FromRow<'r>> Collector for Batch<T> {
     }
 }
 
-/// Shows each row to a closure, where it lies: `for_each`.
+/// Shows each row to a closure, where it lies: `for_each`. The closure returns in two registers
+/// what is to be done: to stop, with or without an error.
 pub(crate) struct Visit<F> {
     columns: Option<Columns>,
-    plans: std::cell::RefCell<Plans>,
+    plans: VisitPlans,
     visitor: F,
-    pub(crate) stopped: bool,
 }
 
 impl<F> Visit<F> {
     pub(crate) fn new(visitor: F) -> Self {
         Self {
             columns: None,
-            plans: std::cell::RefCell::default(),
+            plans: VisitPlans::default(),
             visitor,
-            stopped: false,
         }
     }
 
     /// The plans that the visit worked out or was lent, and the columns that they are for.
     pub(crate) fn into_plans(self) -> Option<(Columns, Plans)> {
-        Some((self.columns?, self.plans.into_inner()))
+        Some((self.columns?, self.plans.into_plans()))
     }
 }
 
-impl<F: FnMut(RowRef<'_>) -> Result<ControlFlow<()>>> Collector for Visit<F> {
+impl<F: FnMut(RowRef<'_>) -> ControlFlow<Option<Error>>> Collector for Visit<F> {
     /// Which types rows are read into is not known before the visitor reads them: it gets all
     /// plans of the statement, which come back when the visit is over.
     fn begin(&mut self, columns: &Columns, plans: &mut Plans) -> Result<()> {
         self.columns = Some(columns.clone());
-        *self.plans.get_mut() = std::mem::take(plans);
+        self.plans = VisitPlans::new(std::mem::take(plans));
         Ok(())
     }
 
@@ -610,9 +588,11 @@ impl<F: FnMut(RowRef<'_>) -> Result<ControlFlow<()>>> Collector for Visit<F> {
         let Some(columns) = &self.columns else {
             return Err(row_without_columns());
         };
-        let flow = (self.visitor)(RowRef::new(columns, row)?.with_plans(&self.plans))?;
-        self.stopped = flow.is_break();
-        Ok(flow)
+        match (self.visitor)(RowRef::new(columns, row)?.with_plans(&self.plans)) {
+            ControlFlow::Continue(()) => Ok(ControlFlow::Continue(())),
+            ControlFlow::Break(None) => Ok(ControlFlow::Break(())),
+            ControlFlow::Break(Some(error)) => Err(error),
+        }
     }
 }
 

@@ -385,7 +385,11 @@ async fn for_each<V: Visited>(
     mut visitor: impl FnMut(RowRef<'_>) -> V,
     limit: Limit,
 ) -> Result<u64> {
-    let mut visit = Visit::new(|row: RowRef<'_>| visitor(row).into_flow());
+    let mut visit = Visit::new(|row: RowRef<'_>| match visitor(row).into_flow() {
+        Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+        Ok(ControlFlow::Break(())) => ControlFlow::Break(None),
+        Err(error) => ControlFlow::Break(Some(error)),
+    });
     let rows = connection.run_watched(sql, params, &mut visit, limit).await;
     if let (Some((columns, plans)), Some(entry)) = (
         visit.into_plans(),

@@ -1,12 +1,11 @@
 //! [`RowRef`] and [`RowCursor`]: a row where it lies in the read buffer.
 
-use std::cell::RefCell;
 use std::fmt;
 
 use super::column::{Column, ColumnIndex, Columns};
 use super::from_row::FromRow;
 use super::owned::Row;
-use super::plan::Plans;
+use super::plan::VisitPlans;
 use crate::codec::{Decode, RawValue};
 use crate::error::{DecodeError, Error, Result};
 use crate::protocol::RowBytes;
@@ -21,7 +20,7 @@ pub struct RowRef<'r> {
     /// The values behind the count of columns.
     values: &'r [u8],
     /// Where the plans of borrowed types are kept during a visit.
-    plans: Option<&'r RefCell<Plans>>,
+    plans: Option<&'r VisitPlans>,
 }
 
 /// Reads the values of a row one after the other.
@@ -54,7 +53,7 @@ impl<'r> RowRef<'r> {
 
     /// The same row, for a visit of many.
     #[inline]
-    pub(crate) fn with_plans(mut self, plans: &'r RefCell<Plans>) -> Self {
+    pub(crate) fn with_plans(mut self, plans: &'r VisitPlans) -> Self {
         self.plans = Some(plans);
         self
     }
@@ -124,16 +123,7 @@ impl<'r> RowRef<'r> {
     #[inline]
     pub fn read<T: FromRow<'r>>(&self) -> Result<T> {
         if let Some(plans) = self.plans {
-            if let Some(plan) = plans.borrow().known::<T>() {
-                return T::from_row(*self, plan);
-            }
-            // A decoder of the caller's own may read rows while the plans are lent to the row
-            // that it belongs to; then nothing is kept.
-            if let Ok(mut kept) = plans.try_borrow_mut() {
-                let plan = kept.plan::<T>(self.columns)?;
-                drop(kept);
-                return T::from_row(*self, &plan);
-            }
+            return plans.read(self);
         }
         T::from_row(*self, &T::plan(self.columns)?)
     }

@@ -23,5 +23,5 @@ pub use self::fields::ReadFields;
 pub use self::from_columns::{FromColumns, finish_row, plan_row, read_row};
 pub use self::from_row::{FromRow, Scalar};
 pub use self::owned::Row;
-pub(crate) use self::plan::Plans;
 pub use self::plan::{Plan, PlanBuilder};
+pub(crate) use self::plan::{Plans, Reading, VisitPlans};

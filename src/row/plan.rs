@@ -1,5 +1,6 @@
 //! [`Plan`]: how the columns of one statement become one Rust type, worked out once.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::column::Columns;
@@ -8,14 +9,15 @@ use super::fields::Fields;
 use super::from_row::FromRow;
 use crate::codec::Decode;
 use crate::error::{DecodeError, Error, Result};
+use crate::protocol::RowBytes;
 
 /// Which column each field is read from, with all types checked.
 ///
 /// Kept by the connection for each pair of statement and Rust type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The column of each field; empty where the fields are the columns in their order.
-    sources: Box<[u16]>,
+    /// The column of each field, or `None` where the fields are the columns in their order.
+    sources: Option<Box<[u16]>>,
 }
 
 /// The plans of one statement, by Rust type.
@@ -24,7 +26,26 @@ pub struct Plan {
 /// borrow have no `TypeId`, and lifetimes don't change an address. Where the compiler merges
 /// two such functions, they are the same code and make the same plan.
 #[derive(Debug, Default)]
-pub struct Plans(Vec<(usize, Arc<Plan>)>);
+pub struct Plans(Vec<(usize, Arc<Reading>)>);
+
+/// How the rows of one result are read into one Rust type.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) columns: Columns,
+    pub(crate) plan: Plan,
+}
+
+/// The plans of one statement while its rows are visited.
+///
+/// Nearly every visit reads all rows as one type, whose fields are the columns in their order.
+/// That type is known by one comparison, without a look at the others.
+#[derive(Debug, Default)]
+pub(crate) struct VisitPlans {
+    plans: RefCell<Plans>,
+    /// The address of the last type that was read whose fields are the columns in their order,
+    /// or 0, which no function has.
+    in_order: Cell<usize>,
+}
 
 /// Builds a [`Plan`] field by field, in the order in which the fields will be read.
 ///
@@ -37,6 +58,9 @@ pub struct PlanBuilder<'c> {
     prefix: String,
 }
 
+/// The plan of all types whose fields are the columns in their order.
+static IN_ORDER: Plan = Plan::in_order();
+
 /// How many Rust types one statement keeps plans for.
 const MAX_PLANS: usize = 16;
 
@@ -44,10 +68,8 @@ const MAX_PLANS: usize = 16;
 pub(super) const NO_COLUMN: u16 = u16::MAX;
 
 impl Plan {
-    pub(crate) fn in_order() -> Self {
-        Self {
-            sources: Box::default(),
-        }
+    pub(crate) const fn in_order() -> Self {
+        Self { sources: None }
     }
 
     /// The reader of one row.
@@ -63,41 +85,98 @@ impl Plan {
     /// The column of each field, or `None` where the fields are the columns in their order.
     #[inline(always)]
     pub(super) fn sources(&self) -> Option<&[u16]> {
-        if self.sources.is_empty() {
-            None
-        } else {
-            Some(&self.sources)
-        }
+        self.sources.as_deref()
     }
 }
 
 impl Plans {
-    /// The plan of `T`, worked out when it is first asked for.
+    /// How rows of `columns` are read into `T`, worked out when it is first asked for.
     ///
     /// # Errors
     ///
     /// If a column is missing or has another type.
     #[inline]
-    pub(crate) fn plan<'r, T: FromRow<'r>>(&mut self, columns: &Columns) -> Result<Arc<Plan>> {
-        if let Some(plan) = self.known::<T>() {
-            return Ok(Arc::clone(plan));
+    pub(crate) fn reading<'r, T: FromRow<'r>>(
+        &mut self,
+        columns: &Columns,
+    ) -> Result<Arc<Reading>> {
+        let address = address::<T>();
+        let mut known = self.0.iter();
+        match known.find(|(known, reading)| *known == address && reading.columns.is(columns)) {
+            Some((_, reading)) => Ok(Arc::clone(reading)),
+            None => self.work_out::<T>(columns),
         }
-        let plan = Arc::new(T::plan(columns)?);
+    }
+
+    #[cold]
+    fn work_out<'r, T: FromRow<'r>>(&mut self, columns: &Columns) -> Result<Arc<Reading>> {
+        let reading = Arc::new(Reading {
+            columns: columns.clone(),
+            plan: T::plan(columns)?,
+        });
+        let address = address::<T>();
+        self.0.retain(|(known, _)| *known != address);
         if self.0.len() == MAX_PLANS {
             self.0.remove(0);
         }
-        self.0.push((address::<T>(), Arc::clone(&plan)));
-        Ok(plan)
+        self.0.push((address, Arc::clone(&reading)));
+        Ok(reading)
+    }
+}
+
+impl Reading {
+    /// Reads a row.
+    ///
+    /// # Errors
+    ///
+    /// If it hasn't as many columns as were described, or a value can't be read.
+    #[inline(always)]
+    pub(crate) fn read<T: for<'r> FromRow<'r>>(&self, row: RowBytes<'_>) -> Result<T> {
+        T::from_row(RowRef::new(&self.columns, row)?, &self.plan)
+    }
+}
+
+impl VisitPlans {
+    pub(crate) fn new(plans: Plans) -> Self {
+        Self {
+            plans: RefCell::new(plans),
+            in_order: Cell::new(0),
+        }
     }
 
-    /// The plan of `T`, if it has been worked out.
-    #[inline]
-    pub(super) fn known<'r, T: FromRow<'r>>(&self) -> Option<&Arc<Plan>> {
+    pub(crate) fn into_plans(self) -> Plans {
+        self.plans.into_inner()
+    }
+
+    /// Reads a row of these columns, always the same for a visit, into `T`.
+    ///
+    /// # Errors
+    ///
+    /// If a column is missing, has another type, or its value can't be read.
+    #[inline(always)]
+    pub(super) fn read<'r, T: FromRow<'r>>(&self, row: &RowRef<'r>) -> Result<T> {
         let address = address::<T>();
-        let mut plans = self.0.iter();
-        plans
-            .find(|(known, _)| *known == address)
-            .map(|(_, plan)| plan)
+        if self.in_order.get() == address {
+            return T::from_row(*row, &IN_ORDER);
+        }
+        self.read_planned(row, address)
+    }
+
+    /// `address` is the one that the caller compares with: the compiler may have made the
+    /// function twice, where it is called and here.
+    #[inline(never)]
+    fn read_planned<'r, T: FromRow<'r>>(&self, row: &RowRef<'r>, address: usize) -> Result<T> {
+        // A decoder of the caller's own may read rows while the plans are lent to the row that
+        // it belongs to; then nothing is kept.
+        let Ok(mut plans) = self.plans.try_borrow_mut() else {
+            return T::from_row(*row, &T::plan(row.columns())?);
+        };
+        let reading = plans.reading::<T>(row.columns())?;
+        drop(plans);
+        if reading.plan.sources().is_none() {
+            self.in_order.set(address);
+        }
+        T::from_row(*row, &reading.plan)
     }
 }
 
@@ -207,11 +286,7 @@ impl<'c> PlanBuilder<'c> {
             .enumerate()
             .all(|(index, &source)| index == usize::from(source));
         Plan {
-            sources: if in_order {
-                Box::default()
-            } else {
-                self.sources.into()
-            },
+            sources: (!in_order).then(|| self.sources.into()),
         }
     }
 
