@@ -52,11 +52,13 @@ impl TextForm {
     /// type that was accepted.
     #[inline]
     fn is_versioned(ty: &Type) -> bool {
-        matches!(ty.oid(), oid::JSONB | oid::JSONPATH)
-            || matches!(
-                ty.extension(),
-                Extension::Ltree | Extension::Lquery | Extension::Ltxtquery
-            )
+        // What most texts are is asked for first.
+        ty.oid() != oid::TEXT
+            && (matches!(ty.oid(), oid::JSONB | oid::JSONPATH)
+                || matches!(
+                    ty.extension(),
+                    Extension::Ltree | Extension::Lquery | Extension::Ltxtquery
+                ))
     }
 
     fn of_custom(ty: &Type) -> Self {
@@ -208,8 +210,14 @@ pub(super) fn text_bytes<'r, T>(value: RawValue<'r, '_>) -> Result<&'r [u8], Dec
     }
     match value.bytes().split_first() {
         Some((&VERSION, text)) => Ok(text),
-        _ => Err(value.error::<T>("its version byte is not 1")),
+        _ => Err(wrong_version::<T>(value.ty())),
     }
+}
+
+/// Takes the type alone, so that a value need not lie in memory for an error that never comes.
+#[cold]
+fn wrong_version<T>(ty: &Type) -> DecodeError {
+    DecodeError::new("its version byte is not 1").with_types(ty, rust_name::<T>())
 }
 
 /// The bytes as a string.

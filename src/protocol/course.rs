@@ -129,14 +129,22 @@ fn show_row<S: Sink>(at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> 
 /// function of its own, so that it has the processor's registers to itself.
 #[inline(never)]
 pub(super) fn show_rows<S: Sink>(at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> {
-    while let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(rest) {
+    // Not in memory while the rows last.
+    let mut left = *rest;
+    let flow = loop {
+        let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(left) else {
+            break ControlFlow::Continue(());
+        };
         if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
-            break;
+            break ControlFlow::Continue(());
         }
-        *rest = behind;
-        sink.on_row(at, RowBytes::borrowed(row))?;
-    }
-    ControlFlow::Continue(())
+        left = behind;
+        if sink.on_row(at, RowBytes::borrowed(row)).is_break() {
+            break ControlFlow::Break(());
+        }
+    };
+    *rest = left;
+    flow
 }
 
 // What is written out here is what the table says.

@@ -24,7 +24,8 @@ pub struct Plan {
 ///
 /// A type is known by the address of its [`FromRow::plan`](super::FromRow::plan): types that
 /// borrow have no `TypeId`, and lifetimes don't change an address. Where the compiler merges
-/// two such functions, they are the same code and make the same plan.
+/// two such functions, they are the same code and make the same plan; where it makes one of them
+/// in two places, each has a plan of its own.
 #[derive(Debug, Default)]
 pub struct Plans(Vec<(usize, Arc<Reading>)>);
 
@@ -104,17 +105,22 @@ impl Plans {
         let mut known = self.0.iter();
         match known.find(|(known, reading)| *known == address && reading.columns.is(columns)) {
             Some((_, reading)) => Ok(Arc::clone(reading)),
-            None => self.work_out::<T>(columns),
+            None => self.work_out::<T>(columns, address),
         }
     }
 
+    /// `address` is the one that the caller looked for: the compiler may have made the function
+    /// more than once, so that it has another one here.
     #[cold]
-    fn work_out<'r, T: FromRow<'r>>(&mut self, columns: &Columns) -> Result<Arc<Reading>> {
+    fn work_out<'r, T: FromRow<'r>>(
+        &mut self,
+        columns: &Columns,
+        address: usize,
+    ) -> Result<Arc<Reading>> {
         let reading = Arc::new(Reading {
             columns: columns.clone(),
             plan: T::plan(columns)?,
         });
-        let address = address::<T>();
         self.0.retain(|(known, _)| *known != address);
         if self.0.len() == MAX_PLANS {
             self.0.remove(0);
@@ -162,8 +168,7 @@ impl VisitPlans {
         self.read_planned(row, address)
     }
 
-    /// `address` is the one that the caller compares with: the compiler may have made the
-    /// function twice, where it is called and here.
+    /// `address` is the one that the caller compares with, as in [`Plans`].
     #[inline(never)]
     fn read_planned<'r, T: FromRow<'r>>(&self, row: &RowRef<'r>, address: usize) -> Result<T> {
         // A decoder of the caller's own may read rows while the plans are lent to the row that
