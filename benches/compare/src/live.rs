@@ -68,6 +68,8 @@ pub struct Outcome {
     pub p99_us: f64,
     /// The client's processor time each took, in microseconds.
     pub cpu_us: f64,
+    /// How often the client went to sleep for each, until the server had said more.
+    pub waits: f64,
     /// The most memory that the client ever held, in KiB.
     pub peak_kib: u64,
     /// How much of that came after the client had connected, in KiB.
@@ -152,14 +154,14 @@ impl Order {
             turn += 1;
             repeat::once(&mut driver, &target, work, turn, &input).await?;
         }
-        let (begun, cpu) = (Instant::now(), cpu_time()?);
-        while begun.elapsed().as_secs_f64() < self.seconds || times.is_empty() {
+        let begun = Start::now()?;
+        while begun.time.elapsed().as_secs_f64() < self.seconds || times.is_empty() {
             turn += 1;
             let one = Instant::now();
             repeat::once(&mut driver, &target, work, turn, &input).await?;
             times.push(one.elapsed());
         }
-        let outcome = Outcome::new(times, begun.elapsed(), cpu_time()? - cpu, idle_kib)?;
+        let outcome = begun.outcome(times, idle_kib)?;
         driver.close().await?;
         Ok(Some(outcome))
     }
@@ -176,9 +178,9 @@ impl Order {
         }
         let idle_kib = peak_memory()?;
         let (drivers, _) = apart(drivers, self.seconds / 5.0).await?;
-        let (begun, cpu) = (Instant::now(), cpu_time()?);
+        let begun = Start::now()?;
         let (_, times) = apart(drivers, self.seconds).await?;
-        Outcome::new(times, begun.elapsed(), cpu_time()? - cpu, idle_kib).map(Some)
+        begun.outcome(times, idle_kib).map(Some)
     }
 
     async fn pooled<P: PoolDriver>(&self, tasks: usize) -> Result<Option<Outcome>> {
@@ -189,9 +191,9 @@ impl Order {
         let pool = P::open(&target, POOL_SIZE).await?;
         let idle_kib = peak_memory()?;
         crowd(&pool, tasks, self.seconds / 5.0).await?;
-        let (begun, cpu) = (Instant::now(), cpu_time()?);
+        let begun = Start::now()?;
         let times = crowd(&pool, tasks, self.seconds).await?;
-        Outcome::new(times, begun.elapsed(), cpu_time()? - cpu, idle_kib).map(Some)
+        begun.outcome(times, idle_kib).map(Some)
     }
 }
 
@@ -264,13 +266,25 @@ fn is_of(world: &World, id: i32) -> Result<()> {
     }
 }
 
-impl Outcome {
-    fn new(
-        mut times: Vec<Duration>,
-        elapsed: Duration,
-        cpu: Duration,
-        idle_kib: u64,
-    ) -> Result<Self> {
+/// When the measured part of a run began, and what the client had spent until then.
+struct Start {
+    time: Instant,
+    cpu: Duration,
+    waits: u64,
+}
+
+impl Start {
+    fn now() -> Result<Self> {
+        Ok(Self {
+            waits: waits()?,
+            cpu: cpu_time()?,
+            time: Instant::now(),
+        })
+    }
+
+    fn outcome(&self, mut times: Vec<Duration>, idle_kib: u64) -> Result<Outcome> {
+        let elapsed = self.time.elapsed();
+        let (cpu, waits) = (cpu_time()? - self.cpu, waits()? - self.waits);
         times.sort_unstable();
         let at = |part: f64| {
             let index = ((times.len() - 1) as f64 * part) as usize;
@@ -278,11 +292,12 @@ impl Outcome {
         };
         let count = times.len() as f64;
         let peak_kib = peak_memory()?;
-        Ok(Self {
+        Ok(Outcome {
             per_second: count / elapsed.as_secs_f64(),
             p50_us: at(0.5),
             p99_us: at(0.99),
             cpu_us: cpu.as_secs_f64() * 1e6 / count,
+            waits: waits as f64 / count,
             peak_kib,
             grown_kib: peak_kib - idle_kib,
         })
@@ -305,10 +320,25 @@ pub fn cpu_time() -> Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
+/// How often all threads of this process have gone to sleep, from `/proc/self/task/*/status`.
+fn waits() -> Result<u64> {
+    let mut waits = 0;
+    for task in std::fs::read_dir("/proc/self/task")? {
+        // A thread may have ended since.
+        let status = std::fs::read_to_string(task?.path().join("status")).unwrap_or_default();
+        waits += number_of(&status, "voluntary_ctxt_switches:").unwrap_or_default();
+    }
+    Ok(waits)
+}
+
 /// `VmHWM` of `/proc/self/status`, in KiB.
 fn peak_memory() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.ok_or("the kernel doesn't tell VmHWM")?.parse()?)
+    Ok(number_of(&status, "VmHWM:").ok_or("the kernel doesn't tell VmHWM")?)
+}
+
+/// The number in a line of a `status` file that begins so.
+fn number_of(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -144,8 +144,8 @@ fn table(
 ) {
     let _ = writeln!(
         out,
-        "\n## {}\n\n| workload | driver | per second | ± % | to raw | p50 µs | p99 µs | client CPU µs | peak MiB | grown MiB |\n\
-         | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "\n## {}\n\n| workload | driver | per second | ± % | to raw | p50 µs | p99 µs | client CPU µs | waits | peak MiB | grown MiB |\n\
+         | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         setting.name()
     );
     let of_setting: Vec<&Measured> = all.iter().filter(|one| one.setting == setting).collect();
@@ -162,7 +162,7 @@ fn table(
             let ratio = raw.map_or(String::new(), |raw| format!("{:.2}", one.rate() / raw));
             let _ = writeln!(
                 out,
-                "| {} | {} | {:.0} | {:.0} | {ratio} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
+                "| {} | {} | {:.0} | {:.0} | {ratio} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
                 name(line),
                 one.driver,
                 one.rate(),
@@ -170,6 +170,7 @@ fn table(
                 one.middle(|round| round.p50_us),
                 one.middle(|round| round.p99_us),
                 one.middle(|round| round.cpu_us),
+                one.middle(|round| round.waits),
                 one.middle(|round| round.peak_kib as f64 / 1024.0),
                 one.middle(|round| round.grown_kib as f64 / 1024.0),
             );

@@ -463,6 +463,7 @@ int main(int count, char **arguments) {
     size_t capacity = 1 << 16, done = 0;
     double *times = malloc(capacity * sizeof *times);
     double begun = now(), busy = cpu();
+    long waits = usage().ru_nvcsw;
     do {
         double start = now();
         once(++turn);
@@ -471,11 +472,13 @@ int main(int count, char **arguments) {
     } while (now() - begun < seconds);
     double elapsed = now() - begun;
     busy = cpu() - busy;
+    waits = usage().ru_nvcsw - waits;
     qsort(times, done, sizeof *times, ascending);
     printf("{\"per_second\": %f, \"p50_us\": %f, \"p99_us\": %f, \"cpu_us\": %f, "
-           "\"peak_kib\": %ld, \"grown_kib\": %ld}\n",
+           "\"waits\": %f, \"peak_kib\": %ld, \"grown_kib\": %ld}\n",
            (double)done / elapsed, times[(done - 1) / 2] * 1e6, times[(done - 1) * 99 / 100] * 1e6,
-           busy * 1e6 / (double)done, usage().ru_maxrss, usage().ru_maxrss - idle_kib);
+           busy * 1e6 / (double)done, (double)waits / (double)done, usage().ru_maxrss,
+           usage().ru_maxrss - idle_kib);
     PQfinish(connection);
     return 0;
 }

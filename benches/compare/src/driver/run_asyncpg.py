@@ -148,6 +148,10 @@ WORKS = {
 }
 
 
+def waits():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+
 def cpu():
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
@@ -184,9 +188,9 @@ async def main():
             users = [pool.acquire] * int(TASKS)
         idle = peak()
         await crowd(users, SECONDS / 5)
-        begun, busy = time.perf_counter(), cpu()
+        begun, busy, slept = time.perf_counter(), cpu(), waits()
         times = await crowd(users, SECONDS)
-        elapsed, busy = time.perf_counter() - begun, cpu() - busy
+        elapsed, busy, slept = time.perf_counter() - begun, cpu() - busy, waits() - slept
     elif WORK in WORKS:
         once = WORKS[WORK]
         connection = await asyncpg.connect(**options())
@@ -197,13 +201,13 @@ async def main():
             turn += 1
             await once(connection, turn)
         times = []
-        begun, busy = time.perf_counter(), cpu()
+        begun, busy, slept = time.perf_counter(), cpu(), waits()
         while not times or time.perf_counter() - begun < SECONDS:
             turn += 1
             start = time.perf_counter()
             await once(connection, turn)
             times.append(time.perf_counter() - start)
-        elapsed, busy = time.perf_counter() - begun, cpu() - busy
+        elapsed, busy, slept = time.perf_counter() - begun, cpu() - busy, waits() - slept
         await connection.close()
     else:
         return None
@@ -213,6 +217,7 @@ async def main():
         "p50_us": times[(len(times) - 1) // 2] * 1e6,
         "p99_us": times[(len(times) - 1) * 99 // 100] * 1e6,
         "cpu_us": busy * 1e6 / len(times),
+        "waits": slept / len(times),
         "peak_kib": peak(),
         "grown_kib": peak() - idle,
     }
