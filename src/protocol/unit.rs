@@ -12,7 +12,7 @@ use crate::wire::limits::MAX_FRONTEND_MESSAGE;
 ///
 /// [`finish`](Self::finish) ends it with Sync. Dropped before that, it takes its bytes and
 /// its replies back: an error in the middle of encoding has sent nothing. Flights before
-/// [`start_next`](Self::start_next) are whole, and stay.
+/// [`execute_and_start_next`](Self::execute_and_start_next) are whole, and stay.
 #[derive(Debug)]
 #[must_use = "a unit that is dropped takes everything back"]
 pub struct Unit<'a> {
@@ -304,7 +304,7 @@ impl<'a> Unit<'a> {
     }
 
     /// As [`execute`](Self::execute), then ends the flight with Sync, and begins another behind
-    /// it, as [`start_next`](Self::start_next).
+    /// it.
     ///
     /// # Errors
     ///
@@ -323,7 +323,9 @@ impl<'a> Unit<'a> {
             template.awaits().with(Stage::Sync),
         );
         self.core.open = None;
-        self.begin_next();
+        // What is in the flight so far is whole, and stays.
+        (self.mark, self.queue_mark) = (self.out.mark(), self.core.queue.mark());
+        self.flight = self.core.queue.begin_flight();
         Ok(())
     }
 
@@ -370,13 +372,6 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    /// Ends the flight with Sync, and begins another behind it.
-    #[inline]
-    pub fn start_next(&mut self) {
-        self.core.start_sync(self.out);
-        self.begin_next();
-    }
-
     /// Takes back what is in the flight so far, and nothing before it.
     pub fn take_back(&mut self) {
         self.out.truncate(self.mark);
@@ -416,13 +411,6 @@ impl<'a> Unit<'a> {
         self.push(Role::Statement, 0, Stages::NONE.with(Stage::Query));
         self.kept = true;
         Ok(self.flight)
-    }
-
-    /// What is in the flight so far is whole, and stays.
-    #[inline]
-    fn begin_next(&mut self) {
-        (self.mark, self.queue_mark) = (self.out.mark(), self.core.queue.mark());
-        self.flight = self.core.queue.begin_flight();
     }
 
     fn unprepared(&mut self, role: Role, number: u32, name: &str, sql: &str) -> Result<()> {

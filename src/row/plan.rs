@@ -328,3 +328,73 @@ fn wrong_width(columns: usize, fields: usize) -> Error {
     )
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::internals::{columns, row};
+    use super::*;
+    use crate::types::Type;
+
+    /// Its fields come in another order than the columns.
+    #[derive(Debug, PartialEq)]
+    struct Turned<'r> {
+        name: &'r str,
+        id: i32,
+    }
+
+    impl<'r> FromRow<'r> for Turned<'r> {
+        fn plan(columns: &Columns) -> Result<Plan> {
+            let mut plan = PlanBuilder::new(columns);
+            plan.named::<&str>("name")?;
+            plan.named::<i32>("id")?;
+            Ok(plan.finish())
+        }
+
+        fn from_row(row: RowRef<'r>, plan: &Plan) -> Result<Self> {
+            let mut fields = plan.fields(row)?;
+            let (name, id) = (fields.read()?, fields.read()?);
+            fields.finish()?;
+            Ok(Self { name, id })
+        }
+    }
+
+    fn id_and_name() -> Columns {
+        columns(&[("id", Type::INT4), ("name", Type::TEXT)])
+    }
+
+    const BODY: &[u8] = b"\0\x02\0\0\0\x04\0\0\0\x07\0\0\0\x03abc";
+
+    #[test]
+    fn a_visit_may_read_its_rows_as_several_types() {
+        let columns = id_and_name();
+        let plans = VisitPlans::default();
+        for _ in 0..3 {
+            let row = row(&columns, BODY).unwrap().with_plans(&plans);
+            assert_eq!(row.read::<(i32, &str)>().unwrap(), (7, "abc"));
+            let turned = Turned { name: "abc", id: 7 };
+            assert_eq!(row.read::<Turned<'_>>().unwrap(), turned);
+            assert_eq!(row.read::<(i32, &str)>().unwrap(), (7, "abc"));
+            assert_eq!(row.read::<(i64, String)>().unwrap(), (7, "abc".to_owned()));
+            assert!(row.read::<(&str, i32)>().is_err());
+            assert!(row.read::<i32>().is_err(), "there are two columns");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_one_of_the_columns_that_it_was_made_for() {
+        let (one, other) = (id_and_name(), id_and_name());
+        let mut plans = Plans::default();
+        let first = plans.reading::<(i32, &str)>(&one).unwrap();
+        assert!(Arc::ptr_eq(
+            &first,
+            &plans.reading::<(i32, &str)>(&one).unwrap()
+        ));
+        let second = plans.reading::<(i32, &str)>(&other).unwrap();
+        assert!(second.columns.is(&other));
+        assert_eq!(
+            plans.0.len(),
+            1,
+            "what was known of the former columns is forgotten"
+        );
+    }
+}
