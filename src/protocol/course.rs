@@ -119,9 +119,10 @@ fn show_row<S: Sink>(at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> 
     }
     *rest = behind;
     sink.on_row(at, RowBytes::borrowed(row))?;
-    match behind.first() {
-        Some(&tag::DATA_ROW) => show_rows(at, rest, sink),
-        _ => ControlFlow::Continue(()),
+    if begins_with_row(behind) {
+        show_rows(at, rest, sink)
+    } else {
+        ControlFlow::Continue(())
     }
 }
 
