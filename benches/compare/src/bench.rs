@@ -17,9 +17,9 @@ use crate::cost::coding;
 use crate::cost::measure::has_tool;
 use crate::delay::Delay;
 use crate::driver::{Target, external};
-use crate::live::{Crowd, Order, Outcome, POOL_SIZE};
+use crate::live::{Crowd, Order, Outcome};
 use crate::scaling::{self, Range};
-use crate::work::{self, Work};
+use crate::work::{self, POOL_SIZE, Work};
 
 /// What is compared, and how long.
 #[derive(Debug)]
@@ -232,7 +232,9 @@ impl Plan {
         // always wants SCRAM.
         let alone = Work::ALL
             .into_iter()
-            .filter(|work| !matches!(work, Work::Checkout | Work::ConnectScram))
+            .filter(|work| {
+                !matches!(work, Work::Checkout | Work::ConnectScram) && work.tasks().is_none()
+            })
             .map(|work| (work, Crowd::Alone));
         let crowds = CROWDS.map(|tasks| (Work::Lookup, Crowd::Pool(tasks)));
         alone

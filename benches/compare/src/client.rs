@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use crate::Result;
 use crate::cost::COPIED;
-use crate::driver::kornak::Kornak;
-use crate::driver::raw::Raw;
+use crate::driver::kornak::{Kornak, KornakPool};
+use crate::driver::raw::{Raw, RawPool};
 use crate::driver::raw_decode::RawDecode;
-use crate::driver::tokio_postgres::TokioPostgres;
-use crate::driver::{Driver, Place, Target};
+use crate::driver::tokio_postgres::{Deadpool, TokioPostgres};
+use crate::driver::{Driver, Place, PoolDriver, Target};
 use crate::repeat::{self, Input};
 use crate::replay;
-use crate::work::Work;
+use crate::work::{self, Work};
 
 /// What to do.
 #[derive(Debug)]
@@ -88,6 +88,14 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        if let Some(tasks) = self.work.tasks() {
+            return match self.driver.as_str() {
+                "kornak" => runtime.block_on(self.share::<KornakPool>(tasks, at)),
+                "raw" => runtime.block_on(self.share::<RawPool>(tasks, at)),
+                "tokio-postgres" => runtime.block_on(self.share::<Deadpool>(tasks, at)),
+                _ => std::process::exit(UNSUPPORTED),
+            };
+        }
         match self.driver.as_str() {
             "raw" => runtime.block_on(self.drive::<Raw>(at)),
             "raw-decode" => runtime.block_on(self.drive::<RawDecode>(at)),
@@ -112,5 +120,18 @@ impl Client {
         }
         at(Moment::Done);
         driver.close().await
+    }
+
+    async fn share<P: PoolDriver>(&self, tasks: u64, mut at: impl FnMut(Moment)) -> Result<()> {
+        let pool = P::open(&self.target, work::POOL_SIZE).await?;
+        for turn in 0..WARM_UP {
+            repeat::shared(&pool, tasks, turn).await?;
+        }
+        at(Moment::Warm);
+        for turn in 0..self.times {
+            repeat::shared(&pool, tasks, turn).await?;
+        }
+        at(Moment::Done);
+        Ok(())
     }
 }

@@ -20,7 +20,7 @@ use crate::driver::wtx;
 use crate::driver::xitca;
 use crate::driver::{Driver, Place, PoolDriver, Target};
 use crate::repeat::{self, Input};
-use crate::work::{self, Work, World};
+use crate::work::{self, POOL_SIZE, Work, World};
 
 /// What to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,9 +75,6 @@ pub struct Outcome {
     /// How much of that came after the client had connected, in KiB.
     pub grown_kib: u64,
 }
-
-/// How many connections a pool has.
-pub const POOL_SIZE: usize = 10;
 
 impl Order {
     /// Does it; nothing where the driver has no such verb.

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use crate::Result;
-use crate::driver::{Driver, Target, is_unsupported};
+use crate::driver::{Driver, PoolDriver, Target, Unsupported, is_unsupported};
 use crate::work::{self, Event, Seen, Work};
 
 /// What a workload's runs share, made beforehand.
@@ -60,6 +60,8 @@ pub async fn once<D: Driver>(
         Work::Lookup => {
             black_box(driver.lookup(nth_id(turn)).await?);
         }
+        // A single connection can't.
+        Work::TenTasks | Work::ManyTasks => return Err(Unsupported.into()),
         Work::Wide => {
             black_box(driver.wide().await?);
         }
@@ -112,6 +114,29 @@ pub async fn once<D: Driver>(
     Ok(())
 }
 
+/// Does W2 on a pool: so many tasks, each its part of all lookups, one after the other.
+pub async fn shared<P: PoolDriver>(pool: &P, tasks: u64, turn: u64) -> Result<()> {
+    let tasks: Vec<_> = (0..tasks)
+        .map(|task| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                for lookup in 0..work::SHARED / tasks {
+                    let id = nth_id(turn + task * 1000 + lookup);
+                    let world = pool.lookup(id).await?;
+                    if world.id != id {
+                        return Err(format!("{} reads another task's row", P::NAME).into());
+                    }
+                }
+                Result::<_>::Ok(())
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await??;
+    }
+    Ok(())
+}
+
 /// Does `work` once and says where what was read differs from what was sent. A driver whose
 /// API has no such thing is asked nothing: `false`.
 pub async fn check<D: Driver>(
@@ -146,6 +171,7 @@ async fn checked<D: Driver>(
     Ok(match work {
         Work::SelectOne => driver.select_one().await? == 1,
         Work::Lookup => driver.lookup(42).await? == work::world(42),
+        Work::TenTasks | Work::ManyTasks => return Err(Unsupported.into()),
         Work::Wide => {
             let wanted = (1..=work::WIDE_ROWS as u32).map(work::wide);
             driver.wide().await?.into_iter().eq(wanted)

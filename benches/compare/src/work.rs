@@ -10,6 +10,10 @@ pub enum Work {
     SelectOne,
     /// W2: one row of two `int4` by its key.
     Lookup,
+    /// W2 by ten tasks on a pool of as many connections: nobody waits.
+    TenTasks,
+    /// W2 by 64 tasks on a pool of ten connections: most wait for one.
+    ManyTasks,
     /// W3: 350 rows of 12 columns into a struct with Strings.
     Wide,
     /// W4: 1,000 rows of one `int4`.
@@ -49,9 +53,11 @@ pub enum Work {
 
 impl Work {
     /// Every workload.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::SelectOne,
         Self::Lookup,
+        Self::TenTasks,
+        Self::ManyTasks,
         Self::Wide,
         Self::Integers,
         Self::BlobsBorrowed,
@@ -76,6 +82,8 @@ impl Work {
         match self {
             Self::SelectOne => "w1-select-1",
             Self::Lookup => "w2-lookup",
+            Self::TenTasks => "w2-10-tasks",
+            Self::ManyTasks => "w2-64-tasks",
             Self::Wide => "w3-wide",
             Self::Integers => "w4-integers",
             Self::BlobsBorrowed => "w5-blobs-borrowed",
@@ -106,6 +114,15 @@ impl Work {
         matches!(self, Self::Far | Self::FarOneByOne)
     }
 
+    /// How many tasks share the connections of one pool in it.
+    pub fn tasks(self) -> Option<u64> {
+        match self {
+            Self::TenTasks => Some(10),
+            Self::ManyTasks => Some(64),
+            _ => None,
+        }
+    }
+
     /// Whether each run has so many rows that it takes a good part of a second.
     pub fn is_bulky(self) -> bool {
         matches!(
@@ -124,6 +141,7 @@ impl Work {
     pub fn unit(self) -> (u64, &'static str) {
         match self {
             Self::SelectOne | Self::Lookup | Self::Connect | Self::ConnectScram => (1, "query"),
+            Self::TenTasks | Self::ManyTasks => (SHARED, "query"),
             Self::Wide => (WIDE_ROWS, "row"),
             Self::Integers => (INTEGER_ROWS, "row"),
             Self::BlobsBorrowed | Self::BlobsOwned => (BLOBS, "row"),
@@ -145,6 +163,10 @@ impl fmt::Display for Work {
 
 /// The rows of the table `world`.
 pub const WORLD_ROWS: i32 = 10_000;
+/// The connections of W2's pools.
+pub const POOL_SIZE: usize = 10;
+/// The lookups of all tasks on a pool, in one run.
+pub const SHARED: u64 = 2_560;
 /// The rows of W3.
 pub const WIDE_ROWS: u64 = 350;
 /// The rows of W4.
