@@ -119,11 +119,9 @@ impl Shared {
             Acquired::Later => Acquired::Later,
             Acquired::Closed => Acquired::Closed,
         };
-        // Erased, as `Connection::recover` is.
-        let standing: Pin<Box<dyn Future<Output = Result<Lease>> + Send>> =
-            Box::pin(self.stand_in_line(ticket, acquired, deadline));
-        let mut lease = self.watch.waiting(standing).await?;
-        self.lend(&mut lease, Instant::now());
+        let standing = self.stand_in_line(ticket, acquired, deadline);
+        let (mut lease, now) = self.watch.waiting(standing).await?;
+        self.lend(&mut lease, now);
         Ok(lease)
     }
 
@@ -133,8 +131,38 @@ impl Shared {
         self.watch.lent(&member.connection, now);
     }
 
-    /// Waits for a connection that is fit, and keeps its place in the line while there is none.
+    /// Waits for a connection that is fit. Returns the time, too.
     async fn stand_in_line(
+        self: &Arc<Self>,
+        ticket: u64,
+        mut acquired: Acquired<Lease>,
+        deadline: Option<Instant>,
+    ) -> Result<(Lease, Instant)> {
+        // What the next in line is handed is nearly always fit.
+        if matches!(acquired, Acquired::Later) {
+            let waiting = Waiting::new(self, ticket);
+            let mut lease = match deadline {
+                None => waiting.await?,
+                Some(deadline) => match tokio::time::timeout_at(deadline, waiting).await {
+                    Ok(lease) => lease?,
+                    Err(_) => return Err(self.timed_out(false)),
+                },
+            };
+            let now = Instant::now();
+            if self.look_over(&mut lease, now) == Look::Fit {
+                return Ok((lease, now));
+            }
+            acquired = Acquired::Now(lease);
+        }
+        // Erased, as `Connection::recover` is.
+        let searching: Pin<Box<dyn Future<Output = Result<Lease>> + Send>> =
+            Box::pin(self.search(ticket, acquired, deadline));
+        Ok((searching.await?, Instant::now()))
+    }
+
+    /// Looks at connections until one is fit, and keeps its place in the line while there is
+    /// none.
+    async fn search(
         self: &Arc<Self>,
         ticket: u64,
         mut acquired: Acquired<Lease>,
@@ -142,7 +170,7 @@ impl Shared {
     ) -> Result<Lease> {
         let begun = Instant::now();
         let is_in_hook = AtomicBool::new(false);
-        let standing = async {
+        let searching = async {
             let mut pause = FIRST_REFUSAL_PAUSE;
             loop {
                 let mut lease = match acquired {
@@ -166,9 +194,9 @@ impl Shared {
             }
         };
         let Some(deadline) = deadline else {
-            return standing.await;
+            return searching.await;
         };
-        match tokio::time::timeout_at(deadline, standing).await {
+        match tokio::time::timeout_at(deadline, searching).await {
             Ok(result) => result,
             Err(_) if is_in_hook.load(Ordering::Relaxed) => {
                 Err(self.timed_out("before_acquire did not end", begun))

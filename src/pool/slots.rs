@@ -1,6 +1,6 @@
 //! [`Slots`]: who gets which connection, as pure state without I/O, clock or lock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -19,8 +19,11 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     idle: Vec<T>,
-    queue: VecDeque<u64>,
-    waiters: HashMap<u64, Waiter<T>>,
+    /// Those who wait, in the order of their tickets.
+    queue: VecDeque<Waiter>,
+    /// What was granted to those who left the queue for it and have not come for it yet, in the
+    /// order of their tickets.
+    granted: VecDeque<(u64, Grant<T>)>,
     next_ticket: u64,
     open: usize,
     connecting: usize,
@@ -31,9 +34,9 @@ pub(super) struct Slots<T> {
 }
 
 #[derive(Debug)]
-struct Waiter<T> {
+struct Waiter {
+    ticket: u64,
     waker: Option<Waker>,
-    grant: Option<Grant<T>>,
 }
 
 /// What a waiter gets.
@@ -84,7 +87,7 @@ impl<T> Slots<T> {
         Self {
             idle: Vec::new(),
             queue: VecDeque::new(),
-            waiters: HashMap::new(),
+            granted: VecDeque::new(),
             next_ticket: 0,
             open: 0,
             connecting: 0,
@@ -133,41 +136,32 @@ impl<T> Slots<T> {
         if let Some(connection) = self.idle.pop() {
             return (Acquired::Now(connection), Effects::none());
         }
-        let place = self.queue.partition_point(|other| *other < ticket);
-        self.queue.insert(place, ticket);
-        self.waiters.insert(
-            ticket,
-            Waiter {
-                waker: None,
-                grant: None,
-            },
-        );
+        let place = self.queue.partition_point(|other| other.ticket < ticket);
+        let waker = None;
+        self.queue.insert(place, Waiter { ticket, waker });
         (Acquired::Later, self.connect_for_waiters())
     }
 
     /// What the ticket was granted, if anything by now; else `waker` is woken when it is.
     pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> Option<Grant<T>> {
-        let waiter = self.waiters.get_mut(&ticket)?;
-        if waiter.grant.is_some() {
-            return self.waiters.remove(&ticket)?.grant;
+        let granted = self.take_granted(ticket);
+        if granted.is_none()
+            && let Ok(place) = self.place(ticket)
+        {
+            match &mut self.queue[place].waker {
+                Some(known) => known.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
         }
-        match &mut waiter.waker {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        None
+        granted
     }
 
     /// Somebody gives up waiting; what was granted meanwhile goes to the next.
     pub(super) fn cancel(&mut self, ticket: u64) -> Effects<T> {
-        let Some(waiter) = self.waiters.remove(&ticket) else {
-            return Effects::none();
-        };
-        // Tickets are in their order in the queue.
-        if let Ok(place) = self.queue.binary_search(&ticket) {
+        if let Ok(place) = self.place(ticket) {
             self.queue.remove(place);
         }
-        match waiter.grant {
+        match self.take_granted(ticket) {
             Some(Grant::Connection(connection)) => self.give_back(connection),
             _ => Effects::none(),
         }
@@ -270,28 +264,37 @@ impl<T> Slots<T> {
 
     fn grant_all(&mut self, grant: impl Fn() -> Grant<T>) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        for ticket in std::mem::take(&mut self.queue) {
-            if let Some(waiter) = self.waiters.get_mut(&ticket) {
-                waiter.grant = Some(grant());
-                wakers.extend(waiter.waker.take());
-            }
+        while let Ok(effects) = self.grant(grant()) {
+            wakers.extend(effects.wake);
         }
         wakers
     }
 
     /// Hands `grant` to the first one in the queue, or back if there is none.
     fn grant(&mut self, grant: Grant<T>) -> Result<Effects<T>, Grant<T>> {
-        let Some(ticket) = self.queue.pop_front() else {
+        let Some(Waiter { ticket, waker }) = self.queue.pop_front() else {
             return Err(grant);
         };
-        let Some(waiter) = self.waiters.get_mut(&ticket) else {
-            return Err(grant);
-        };
-        waiter.grant = Some(grant);
+        let place = self.granted.partition_point(|(other, _)| *other < ticket);
+        self.granted.insert(place, (ticket, grant));
         Ok(Effects {
-            wake: waiter.waker.take(),
+            wake: waker,
             ..Effects::none()
         })
+    }
+
+    /// What the ticket was granted.
+    fn take_granted(&mut self, ticket: u64) -> Option<Grant<T>> {
+        let place = self
+            .granted
+            .binary_search_by_key(&ticket, |(other, _)| *other);
+        self.granted.remove(place.ok()?).map(|(_, grant)| grant)
+    }
+
+    /// Where in the queue the ticket is.
+    fn place(&self, ticket: u64) -> Result<usize, usize> {
+        self.queue
+            .binary_search_by_key(&ticket, |waiter| waiter.ticket)
     }
 
     /// Starts as many connects as there are waiters without one, and places.

@@ -246,24 +246,27 @@ impl World {
             !self.slots.is_closed() || counts.waiting == 0 && counts.idle == 0,
             "a closed pool keeps nobody and nothing"
         );
-        assert!(self.slots.queue.iter().is_sorted(), "the line is in order");
+        let tickets = self.slots.queue.iter().map(|waiter| waiter.ticket);
+        assert!(tickets.is_sorted(), "the line is in order");
+        let tickets = self.slots.granted.iter().map(|(ticket, _)| *ticket);
+        assert!(tickets.is_sorted(), "what is granted is found");
         let mut owned: Vec<u32> = self.slots.idle.clone();
         for (task, flag) in self.tasks.iter().zip(&self.flags) {
             match task {
                 Task::Holding(_, connection) => owned.push(*connection),
                 Task::Waiting(ticket) | Task::Asleep(ticket) => {
-                    let waiter = &self.slots.waiters[ticket];
-                    if let Some(Grant::Connection(connection)) = &waiter.grant {
+                    let grant = self.grant_of(*ticket);
+                    if let Some(Grant::Connection(connection)) = grant {
                         owned.push(*connection);
                     }
                     assert_ne!(
-                        waiter.grant.is_some(),
-                        self.slots.queue.contains(ticket),
+                        grant.is_some(),
+                        self.slots.place(*ticket).is_ok(),
                         "whoever waits is in line or served"
                     );
                     assert!(
                         !matches!(task, Task::Asleep(_))
-                            || waiter.grant.is_none()
+                            || grant.is_none()
                             || flag.0.load(Ordering::Relaxed),
                         "whoever is served is woken"
                     );
@@ -277,9 +280,14 @@ impl World {
         assert_eq!(owned, alive, "each connection has one owner");
         let waiting = |task: &&Task| matches!(task, Task::Waiting(_) | Task::Asleep(_));
         assert_eq!(
-            self.slots.waiters.len(),
+            self.slots.queue.len() + self.slots.granted.len(),
             self.tasks.iter().filter(waiting).count()
         );
+    }
+
+    fn grant_of(&self, ticket: u64) -> Option<&Grant<u32>> {
+        let mut granted = self.slots.granted.iter();
+        granted.find_map(|(other, grant)| (*other == ticket).then_some(grant))
     }
 
     /// The state but for the numbers of connections and tickets, of which only the order of the
@@ -295,7 +303,7 @@ impl World {
                 Task::StandingBack(ticket) => (*ticket, "back".to_owned()),
                 Task::Holding(ticket, _) => (*ticket, "holding".to_owned()),
                 Task::Waiting(ticket) | Task::Asleep(ticket) => {
-                    let grant = match &self.slots.waiters[ticket].grant {
+                    let grant = match self.grant_of(*ticket) {
                         None => "none",
                         Some(Grant::Connection(_)) => "connection",
                         Some(Grant::Failure(_)) => "failure",
