@@ -1,9 +1,11 @@
 //! [`Slots`]: who gets which connection, as pure state without I/O, clock or lock.
 
-use std::collections::VecDeque;
+mod line;
+
 use std::sync::Arc;
 use std::task::Waker;
 
+use self::line::Line;
 use crate::error::Error;
 
 /// The connections of a pool and those who wait for one.
@@ -19,11 +21,10 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     idle: Vec<T>,
-    /// Those who wait, in the order of their tickets.
-    queue: VecDeque<Waiter>,
-    /// What was granted to those who left the queue for it and have not come for it yet, in the
-    /// order of their tickets.
-    granted: VecDeque<(u64, Grant<T>)>,
+    /// Those who wait; whom to wake is known when they have polled.
+    queue: Line<Option<Waker>>,
+    /// What was granted to those who left the queue for it and have not come for it yet.
+    granted: Line<Grant<T>>,
     next_ticket: u64,
     open: usize,
     connecting: usize,
@@ -31,12 +32,6 @@ pub(super) struct Slots<T> {
     /// The last connect has failed.
     is_failing: bool,
     is_closed: bool,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    ticket: u64,
-    waker: Option<Waker>,
 }
 
 /// What a waiter gets.
@@ -86,8 +81,8 @@ impl<T> Slots<T> {
     pub(super) fn new(max: usize) -> Self {
         Self {
             idle: Vec::new(),
-            queue: VecDeque::new(),
-            granted: VecDeque::new(),
+            queue: Line::new(),
+            granted: Line::new(),
             next_ticket: 0,
             open: 0,
             connecting: 0,
@@ -136,19 +131,17 @@ impl<T> Slots<T> {
         if let Some(connection) = self.idle.pop() {
             return (Acquired::Now(connection), Effects::none());
         }
-        let place = self.queue.partition_point(|other| other.ticket < ticket);
-        let waker = None;
-        self.queue.insert(place, Waiter { ticket, waker });
+        self.queue.insert(ticket, None);
         (Acquired::Later, self.connect_for_waiters())
     }
 
     /// What the ticket was granted, if anything by now; else `waker` is woken when it is.
     pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> Option<Grant<T>> {
-        let granted = self.take_granted(ticket);
+        let granted = self.granted.remove(ticket);
         if granted.is_none()
-            && let Ok(place) = self.place(ticket)
+            && let Some(waiter) = self.queue.get_mut(ticket)
         {
-            match &mut self.queue[place].waker {
+            match waiter {
                 Some(known) => known.clone_from(waker),
                 none => *none = Some(waker.clone()),
             }
@@ -158,10 +151,8 @@ impl<T> Slots<T> {
 
     /// Somebody gives up waiting; what was granted meanwhile goes to the next.
     pub(super) fn cancel(&mut self, ticket: u64) -> Effects<T> {
-        if let Ok(place) = self.place(ticket) {
-            self.queue.remove(place);
-        }
-        match self.take_granted(ticket) {
+        self.queue.remove(ticket);
+        match self.granted.remove(ticket) {
             Some(Grant::Connection(connection)) => self.give_back(connection),
             _ => Effects::none(),
         }
@@ -272,29 +263,14 @@ impl<T> Slots<T> {
 
     /// Hands `grant` to the first one in the queue, or back if there is none.
     fn grant(&mut self, grant: Grant<T>) -> Result<Effects<T>, Grant<T>> {
-        let Some(Waiter { ticket, waker }) = self.queue.pop_front() else {
+        let Some((ticket, wake)) = self.queue.pop_front() else {
             return Err(grant);
         };
-        let place = self.granted.partition_point(|(other, _)| *other < ticket);
-        self.granted.insert(place, (ticket, grant));
+        self.granted.insert(ticket, grant);
         Ok(Effects {
-            wake: waker,
+            wake,
             ..Effects::none()
         })
-    }
-
-    /// What the ticket was granted.
-    fn take_granted(&mut self, ticket: u64) -> Option<Grant<T>> {
-        let place = self
-            .granted
-            .binary_search_by_key(&ticket, |(other, _)| *other);
-        self.granted.remove(place.ok()?).map(|(_, grant)| grant)
-    }
-
-    /// Where in the queue the ticket is.
-    fn place(&self, ticket: u64) -> Result<usize, usize> {
-        self.queue
-            .binary_search_by_key(&ticket, |waiter| waiter.ticket)
     }
 
     /// Starts as many connects as there are waiters without one, and places.
