@@ -119,7 +119,7 @@ impl Shared {
             Acquired::Later => Acquired::Later,
             Acquired::Closed => Acquired::Closed,
         };
-        let standing = self.stand_in_line(ticket, acquired, deadline);
+        let standing = self.stand_in_line(ticket, acquired, now, deadline);
         let (mut lease, now) = self.watch.waiting(standing).await?;
         self.lend(&mut lease, now);
         Ok(lease)
@@ -131,11 +131,12 @@ impl Shared {
         self.watch.lent(&member.connection, now);
     }
 
-    /// Waits for a connection that is fit. Returns the time, too.
+    /// Waits for a connection that is fit, from `begun` on. Returns the time, too.
     async fn stand_in_line(
         self: &Arc<Self>,
         ticket: u64,
         mut acquired: Acquired<Lease>,
+        begun: Instant,
         deadline: Option<Instant>,
     ) -> Result<(Lease, Instant)> {
         // What the next in line is handed is nearly always fit.
@@ -145,7 +146,7 @@ impl Shared {
                 None => waiting.await?,
                 Some(deadline) => match tokio::time::timeout_at(deadline, waiting).await {
                     Ok(lease) => lease?,
-                    Err(_) => return Err(self.timed_out(false)),
+                    Err(_) => return Err(self.none_in_time(begun)),
                 },
             };
             let now = Instant::now();
@@ -156,7 +157,7 @@ impl Shared {
         }
         // Erased, as `Connection::recover` is.
         let searching: Pin<Box<dyn Future<Output = Result<Lease>> + Send>> =
-            Box::pin(self.search(ticket, acquired, deadline));
+            Box::pin(self.search(ticket, acquired, begun, deadline));
         Ok((searching.await?, Instant::now()))
     }
 
@@ -166,9 +167,9 @@ impl Shared {
         self: &Arc<Self>,
         ticket: u64,
         mut acquired: Acquired<Lease>,
+        begun: Instant,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
-        let begun = Instant::now();
         let is_in_hook = AtomicBool::new(false);
         let searching = async {
             let mut pause = FIRST_REFUSAL_PAUSE;
@@ -201,13 +202,7 @@ impl Shared {
             Err(_) if is_in_hook.load(Ordering::Relaxed) => {
                 Err(self.timed_out("before_acquire did not end", begun))
             }
-            Err(_) => {
-                let Counts {
-                    open, connecting, ..
-                } = self.counts();
-                let has_none = open == connecting;
-                Err(self.timed_out(if has_none { NONE_MADE } else { NONE_FREE }, begun))
-            }
+            Err(_) => Err(self.none_in_time(begun)),
         }
     }
 
@@ -518,6 +513,16 @@ impl Shared {
         let effects = self.lock().lose();
         self.settle(effects);
         self.changed.notify_waiters();
+    }
+
+    /// Nobody gave a connection back in time, or none could be made.
+    #[cold]
+    fn none_in_time(&self, begun: Instant) -> Error {
+        let Counts {
+            open, connecting, ..
+        } = self.counts();
+        let has_none = open == connecting;
+        self.timed_out(if has_none { NONE_MADE } else { NONE_FREE }, begun)
     }
 
     /// Why there is no connection: what the pool was doing, and what went wrong last.
