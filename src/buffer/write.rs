@@ -229,17 +229,6 @@ impl WriteBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Appends a value of `N` bytes, at most 16, behind its length.
-    #[inline]
-    pub fn put_value<const N: usize>(&mut self, value: [u8; N]) {
-        const { assert!(N <= 16) };
-        // All at once, so that there is room to be looked for only once.
-        let mut both = [0; 20];
-        both[..4].copy_from_slice(&(N as i32).to_be_bytes());
-        both[4..4 + N].copy_from_slice(&value);
-        self.bytes.extend_from_slice(&both[..4 + N]);
-    }
-
     /// Appends a value behind its length.
     ///
     /// # Errors
@@ -339,16 +328,9 @@ mod tests {
     #[test]
     fn values_are_written_behind_their_lengths() {
         let mut buffer = WriteBuffer::default();
-        buffer.put_value(7_i16.to_be_bytes());
-        buffer.put_value([]);
-        buffer.put_value([9; 16]);
         buffer.put_sized(b"abc").unwrap();
-        let expected = [
-            &b"\0\0\0\x02\0\x07\0\0\0\0\0\0\0\x10"[..],
-            &[9; 16],
-            b"\0\0\0\x03abc",
-        ];
-        assert_eq!(buffer.pending(), expected.concat());
+        buffer.put_sized(b"").unwrap();
+        assert_eq!(buffer.pending(), b"\0\0\0\x03abc\0\0\0\0");
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! `bool`: one byte, 0 or 1 (`boolsend` in `bool.c`).
 
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{array, encode_measured, wrong_encode_type};
-use crate::buffer::WriteBuffer;
+use super::{FixedValue, array, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Format, Type, oid};
+use crate::types::{Type, oid};
 
 impl Encode for bool {
     const DECLARED: DeclaredType = DeclaredType::Oid(oid::BOOL);
@@ -19,17 +18,8 @@ impl Encode for bool {
     }
 
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        if ty.oid() != oid::BOOL {
-            return encode_measured(self, ty, format, out);
-        }
-        out.put_value([u8::from(*self)]);
-        Ok(())
+    fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
+        (ty.oid() == oid::BOOL).then(|| FixedValue::new([u8::from(*self)]))
     }
 }
 

@@ -4,10 +4,9 @@ use std::fmt::{self, Display as _};
 
 use super::float_text::FloatText;
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{array, check, encode_measured, wrong_encode_type};
-use crate::buffer::WriteBuffer;
+use super::{FixedValue, array, check, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Format, Type, oid};
+use crate::types::{Type, oid};
 
 impl Encode for f32 {
     const DECLARED: DeclaredType = DeclaredType::Oid(oid::FLOAT4);
@@ -27,17 +26,8 @@ impl Encode for f32 {
     }
 
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        if ty.oid() != oid::FLOAT4 {
-            return encode_measured(self, ty, format, out);
-        }
-        out.put_value(self.to_be_bytes());
-        Ok(())
+    fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
+        (ty.oid() == oid::FLOAT4).then(|| FixedValue::new(self.to_be_bytes()))
     }
 }
 
@@ -74,17 +64,8 @@ impl Encode for f64 {
     }
 
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        if ty.oid() != oid::FLOAT8 {
-            return encode_measured(self, ty, format, out);
-        }
-        out.put_value(self.to_be_bytes());
-        Ok(())
+    fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
+        (ty.oid() == oid::FLOAT8).then(|| FixedValue::new(self.to_be_bytes()))
     }
 }
 

@@ -5,10 +5,9 @@
 //! and reads the types whose every value fits.
 
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{array, check, encode_measured, out_of_range, wrong_encode_type};
-use crate::buffer::WriteBuffer;
+use super::{FixedValue, array, check, out_of_range, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Format, Type, oid};
+use crate::types::{Type, oid};
 
 /// Whether the type is an unsigned 32-bit number: `oid`, `xid`, `cid`, or a name that the
 /// server keeps as the OID of an object.
@@ -56,17 +55,8 @@ macro_rules! encode_integer {
             }
 
             #[inline]
-            fn encode_sized(
-                &self,
-                ty: &Type,
-                format: Format,
-                out: &mut WriteBuffer,
-            ) -> Result<(), EncodeError> {
-                if ty.oid() != oid::$declared {
-                    return encode_measured(self, ty, format, out);
-                }
-                out.put_value(self.to_be_bytes());
-                Ok(())
+            fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
+                (ty.oid() == oid::$declared).then(|| FixedValue::new(self.to_be_bytes()))
             }
         }
     };

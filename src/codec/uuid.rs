@@ -4,10 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{array, encode_measured, wrong_encode_type};
-use crate::buffer::WriteBuffer;
+use super::{FixedValue, array, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Format, Type, oid};
+use crate::types::{Type, oid};
 
 /// A `uuid`, as its sixteen bytes.
 ///
@@ -108,17 +107,8 @@ impl Encode for Uuid {
     }
 
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        if ty.oid() != oid::UUID {
-            return encode_measured(self, ty, format, out);
-        }
-        out.put_value(self.0);
-        Ok(())
+    fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
+        (ty.oid() == oid::UUID).then(|| FixedValue::new(self.0))
     }
 }
 

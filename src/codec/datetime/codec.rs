@@ -3,11 +3,10 @@
 use std::time::SystemTime;
 
 use super::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
-use crate::buffer::WriteBuffer;
 use crate::codec::{ArrayElements, Decode, Encode, IsNull, ParamWriter, RawValue};
-use crate::codec::{array, encode_measured, out_of_range, rust_name, wrong_encode_type};
+use crate::codec::{FixedValue, array, out_of_range, rust_name, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Format, Type, oid};
+use crate::types::{Type, oid};
 
 /// The codec of a type whose every bit pattern is a value.
 macro_rules! fixed_codec {
@@ -23,17 +22,8 @@ macro_rules! fixed_codec {
             }
 
             #[inline]
-            fn encode_sized(
-                &self,
-                ty: &Type,
-                format: Format,
-                out: &mut WriteBuffer,
-            ) -> Result<(), EncodeError> {
-                if ty.oid() != oid::$oid {
-                    return encode_measured(self, ty, format, out);
-                }
-                out.put_value(self.$to().to_be_bytes());
-                Ok(())
+            fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
+                (ty.oid() == oid::$oid).then(|| FixedValue::new(self.$to().to_be_bytes()))
             }
         }
 

@@ -6,7 +6,7 @@ mod totality;
 
 use std::fmt::Debug;
 
-use super::{Decode, Encode, accepts, decode_value, encode_value};
+use super::{Decode, Encode, IsNull, ParamWriter, accepts, decode_value, encode_value};
 use crate::buffer::WriteBuffer;
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Format, Type};
@@ -78,6 +78,10 @@ pub(super) fn encoded<T: Encode + ?Sized>(value: &T, ty: &Type) -> Result<Vec<u8
         Ok(length),
         "NULL, or a wrong length"
     );
+    let mut plain = WriteBuffer::default();
+    let writer = &mut ParamWriter::new(&mut plain, Format::Binary);
+    assert_eq!(value.encode(ty.base(), writer)?, IsNull::No);
+    assert_eq!(plain.pending(), bytes, "a value has one binary form");
     Ok(bytes.to_vec())
 }
 
