@@ -12,7 +12,7 @@ use kornak::codec::{
 };
 use kornak::error::{DecodeError, EncodeError};
 use kornak::internals::buffer::WriteBuffer;
-use kornak::types::{Field, Format, Kind};
+use kornak::types::{Field, Format, Kind, oid};
 use kornak::{Numeric, RawJson, TimestampTz, Type, Uuid};
 use serde::Serialize;
 
@@ -313,7 +313,7 @@ pub struct Pieces(pub i32);
 
 impl Encode for Pieces {
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if *ty != Type::INT4 {
+        if ty.oid() != oid::INT4 {
             return Err(wrong_encode_type::<Self>(ty));
         }
         out.put_i32(self.0);
@@ -321,7 +321,7 @@ impl Encode for Pieces {
     }
 
     fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
-        (*ty == Type::INT4).then(|| FixedValue::new(self.0.to_be_bytes()))
+        (ty.oid() == oid::INT4).then(|| FixedValue::new(self.0.to_be_bytes()))
     }
 }
 
