@@ -612,11 +612,9 @@ async fn a_pools_attempts_end_serialization_failures_and_deadlocks() {
     while let Some(task) = within(GENEROUS, "an attempt", tasks.join_next()).await {
         task.unwrap().unwrap();
     }
-    assert_eq!(
-        tries.load(Ordering::Relaxed),
-        3,
-        "one of the two is tried again"
-    );
+    // It may come before the other has gone on, and lock against it once more.
+    let tries = tries.load(Ordering::Relaxed);
+    assert!(tries > 2, "{tries}: one of the two is tried again");
     let sums = raw.column(&format!("select a from {table} order by id"));
     raw.execute(&format!("drop table {table}"));
     assert_eq!(sums, ["6", "2"]);
