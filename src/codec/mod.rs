@@ -11,7 +11,8 @@
 //! wherever the built-in types do, in arrays, ranges, composites, rows, parameters and COPY.
 //!
 //! What has a binary form that no derive can know takes the two traits by hand. The driver's
-//! own types have nothing else, so that such a codec costs what a built-in one does: it is
+//! own types have little else, so that such a codec costs what a built-in one does, but for
+//! strings and `bytea`, which are written in a step of their own. It is
 //! called directly, once for each value, with the bytes where they lie in the read buffer, and
 //! [`Decode::accepts`] is asked once for a statement. A value of a few bytes is written in one
 //! step with its length by [`Encode::encode_fixed`]. Any bytes must give a
