@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::options::{BoxError, Options};
 use super::shared::{Member, Shared};
+use super::turns::Turns;
 use crate::connection::{Connection, is_final};
 use crate::error::{Error, ErrorKind, Result, SqlState};
 

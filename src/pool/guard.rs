@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::shared::Lease;
+use super::turns::Lease;
 use crate::connection::{Connection, Held};
 
 /// A connection of a [`Pool`](super::Pool). It dereferences to [`Connection`] and comes back
@@ -65,7 +65,7 @@ impl Drop for PoolConnection {
                 .connection_mut()
                 .poison("the connection was swapped for another while it was lent");
         }
-        let shared = std::sync::Arc::clone(lease.shared());
+        let shared = std::sync::Arc::clone(lease.turns());
         shared.release(lease);
     }
 }

@@ -14,6 +14,7 @@ mod query;
 mod retry;
 mod shared;
 mod slots;
+mod turns;
 mod watch;
 
 use std::fmt;
@@ -34,6 +35,7 @@ pub use self::query::PoolQuery;
 pub use self::retry::PoolAttempts;
 
 use self::shared::Shared;
+use self::turns::Turns;
 use crate::config::IntoConfig;
 use crate::error::{Error, Result};
 

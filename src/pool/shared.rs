@@ -1,7 +1,5 @@
 //! [`Shared`]: the state behind all handles of a pool: who borrows, and what comes back.
 
-mod lease;
-
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,13 +10,12 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub(super) use self::lease::Lease;
-use self::lease::Waiting;
 use super::connecting::{Connecting, Failures, PAUSE_JITTER, with_jitter};
 use super::credential::Credentials;
 use super::hub::Hub;
 use super::options::{BoxError, Options};
-use super::slots::{Acquired, Counts, Effects, Slots};
+use super::slots::{Acquired, Counts, Slots};
+use super::turns::{Lease, Turns, Waiting, closed};
 use super::watch::Watch;
 use crate::config::Config;
 use crate::connection::{Connection, Connector};
@@ -100,11 +97,9 @@ impl Shared {
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
-        let (ticket, acquired, effects) = self.lock().acquire();
-        self.settle(effects);
+        let (ticket, acquired) = self.take_turn();
         let acquired = match acquired {
-            Acquired::Now(member) => {
-                let mut lease = Lease::new(self, member);
+            Acquired::Now(mut lease) => {
                 if self.look_over(&mut lease, now) == Look::Fit {
                     self.watch.waited(Duration::ZERO);
                     self.lend(&mut lease, now);
@@ -112,8 +107,7 @@ impl Shared {
                 }
                 Acquired::Now(lease)
             }
-            Acquired::Later => Acquired::Later,
-            Acquired::Closed => Acquired::Closed,
+            other => other,
         };
         let standing = self.stand_in_line(ticket, acquired, now, deadline);
         let (mut lease, now) = self.watch.waiting(standing).await?;
@@ -183,10 +177,9 @@ impl Shared {
                     drop(lease);
                     tokio::time::sleep(with_jitter(pause, PAUSE_JITTER)).await;
                     pause = (pause * 2).min(LAST_REFUSAL_PAUSE);
-                    self.enter(|slots| slots.enter(ticket))
+                    self.take_turn_again(ticket)
                 } else {
-                    lease.close();
-                    self.enter(|slots| slots.replace(ticket))
+                    self.exchange(ticket, lease)
                 };
             }
         };
@@ -199,20 +192,6 @@ impl Shared {
                 Err(self.timed_out("before_acquire did not end", begun))
             }
             Err(_) => Err(self.none_in_time(begun)),
-        }
-    }
-
-    fn enter(
-        self: &Arc<Self>,
-        enter: impl FnOnce(&mut Slots<Box<Member>>) -> (Acquired<Box<Member>>, Effects<Box<Member>>),
-    ) -> Acquired<Lease> {
-        let (acquired, effects) = enter(&mut self.lock());
-        self.settle(effects);
-        self.changed.notify_waiters();
-        match acquired {
-            Acquired::Now(member) => Acquired::Now(Lease::new(self, member)),
-            Acquired::Later => Acquired::Later,
-            Acquired::Closed => Acquired::Closed,
         }
     }
 
@@ -294,7 +273,7 @@ impl Shared {
             .connection
             .forget_borrower(self.options.query_timeout);
         if self.options.after_release.is_none() && member.connection.is_returnable() {
-            lease.give_back(now);
+            lease.give_back_at(now);
             return;
         }
         // The next borrower must not wait for what the last one left behind. On a runtime that
@@ -303,7 +282,7 @@ impl Shared {
         let recovery = async move {
             let recovered = shared.recover(lease.member_mut());
             if let Ok(true) = tokio::time::timeout(RECOVERY_BUDGET, recovered).await {
-                lease.give_back(Instant::now());
+                lease.give_back_at(Instant::now());
             }
         };
         drop(self.runtime.spawn(recovery));
@@ -328,11 +307,11 @@ impl Shared {
     }
 
     /// Closes what is idle and tells all who wait; what is out is closed when it comes back.
-    pub(super) fn close(&self) -> Vec<Connection> {
-        let (idle, wakers) = self.lock().close();
-        wakers.into_iter().for_each(std::task::Waker::wake);
-        self.note_change();
-        idle.into_iter().map(|member| member.connection).collect()
+    pub(super) fn close(self: &Arc<Self>) -> Vec<Connection> {
+        self.shut()
+            .into_iter()
+            .map(|member| member.connection)
+            .collect()
     }
 
     /// Waits until every place is free.
@@ -366,13 +345,6 @@ impl Shared {
         self.generation.fetch_add(1, Ordering::Relaxed);
         self.failures().forgive();
         self.close_idle(|_| true);
-    }
-
-    pub(super) fn resize(self: &Arc<Self>, max: usize) {
-        let (surplus, effects) = self.lock().resize(max);
-        drop(surplus);
-        self.settle(effects);
-        self.changed.notify_waiters();
     }
 
     /// Opens connections until there are `count`, as far as the pool may.
@@ -445,70 +417,10 @@ impl Shared {
         }
     }
 
-    fn settle(self: &Arc<Self>, effects: Effects<Box<Member>>) {
-        let Effects {
-            wake,
-            close,
-            connect,
-        } = effects;
-        if let Some(waker) = wake {
-            waker.wake();
-        }
-        if close.is_some() {
-            drop(close);
-            self.changed.notify_waiters();
-        }
-        self.watch.count(|| self.counts());
-        self.start_connects(connect);
-    }
-
-    /// Tells those who wait for places to become free, and whoever watches.
-    fn note_change(&self) {
-        self.watch.count(|| self.counts());
-        self.changed.notify_waiters();
-    }
-
-    pub(super) fn start_connects(self: &Arc<Self>, count: usize) {
-        for _ in 0..count {
-            drop(self.runtime.spawn(Connecting::new(self).run()));
-        }
-    }
-
-    /// A connect has made a connection.
-    pub(super) fn connected(self: &Arc<Self>, member: Box<Member>) {
-        let effects = self.lock().connected(member);
-        self.settle(effects);
-        self.changed.notify_waiters();
-    }
-
-    /// A connect has failed; all who wait are told of a `permanent` error. Returns whether it
-    /// should be tried again, for those who wait.
-    pub(super) fn connect_failed(&self, permanent: Option<&Arc<Error>>) -> bool {
-        let (wakers, goes_on) = {
-            let mut slots = self.lock();
-            let wakers = permanent.map(|error| slots.fail_all(error));
-            (wakers, slots.connect_failed())
-        };
-        wakers
-            .into_iter()
-            .flatten()
-            .for_each(std::task::Waker::wake);
-        if !goes_on {
-            self.note_change();
-        }
-        goes_on
-    }
-
     /// A connect ends because the pool is closed.
-    pub(super) fn give_up_connect(&self) {
+    pub(super) fn give_up_connect(self: &Arc<Self>) {
         let _ = self.lock().connect_failed();
         self.note_change();
-    }
-
-    fn lose(self: &Arc<Self>) {
-        let effects = self.lock().lose();
-        self.settle(effects);
-        self.changed.notify_waiters();
     }
 
     /// Nobody gave a connection back in time, or none could be made.
@@ -572,6 +484,52 @@ impl Shared {
     }
 }
 
+impl Turns for Arc<Shared> {
+    type Member = Box<Member>;
+
+    #[inline]
+    fn change<R>(&self, change: impl FnOnce(&mut Slots<Box<Member>>) -> R) -> R {
+        change(&mut self.lock())
+    }
+
+    fn start_connects(&self, count: usize) {
+        for _ in 0..count {
+            drop(self.runtime.spawn(Connecting::new(self).run()));
+        }
+    }
+
+    #[inline]
+    fn count(&self) {
+        self.watch.count(|| self.counts());
+    }
+
+    fn note_change(&self) {
+        self.count();
+        self.changed.notify_waiters();
+    }
+}
+
+impl Lease {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.member().connection
+    }
+
+    pub(super) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.member_mut().connection
+    }
+
+    /// Whether nobody has used the connection yet.
+    fn is_new(&self) -> bool {
+        self.member().uses == 0
+    }
+
+    /// As [`give_back`](Self::give_back): it is idle from now on.
+    fn give_back_at(mut self, now: Instant) {
+        self.member_mut().since = now;
+        self.give_back();
+    }
+}
+
 impl Member {
     pub(super) fn new(
         connection: Connection,
@@ -591,10 +549,6 @@ impl Member {
     fn is_unusable(&mut self) -> bool {
         self.connection.is_unusable()
     }
-}
-
-fn closed() -> Error {
-    Error::new(ErrorKind::PoolClosed, "the pool is closed")
 }
 
 /// What is said to those who have waited in vain while others have connections.

@@ -56,6 +56,16 @@ pub(super) enum Acquired<T> {
     Closed,
 }
 
+impl<T> Acquired<T> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Acquired<U> {
+        match self {
+            Self::Now(connection) => Acquired::Now(change(connection)),
+            Self::Later => Acquired::Later,
+            Self::Closed => Acquired::Closed,
+        }
+    }
+}
+
 /// What is to be done after a change, outside of the lock.
 #[derive(Debug)]
 #[must_use = "wakers must be woken and connections closed, outside of the lock"]
@@ -138,15 +148,15 @@ impl<T> Slots<T> {
     /// What the ticket was granted, if anything by now; else `waker` is woken when it is.
     pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> Option<Grant<T>> {
         let granted = self.granted.remove(ticket);
-        if granted.is_none()
-            && let Some(waiter) = self.queue.get_mut(ticket)
-        {
-            match waiter {
-                Some(known) => known.clone_from(waker),
-                none => *none = Some(waker.clone()),
-            }
+        if granted.is_some() {
+            return granted;
         }
-        granted
+        match self.queue.get_mut(ticket) {
+            Some(Some(known)) => known.clone_from(waker),
+            Some(none) => *none = Some(waker.clone()),
+            None => {}
+        }
+        None
     }
 
     /// Somebody gives up waiting; what was granted meanwhile goes to the next.

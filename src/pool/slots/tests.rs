@@ -53,6 +53,40 @@ impl Wake for Flag {
     }
 }
 
+impl<T> Slots<T> {
+    /// What holds after each change.
+    pub(in crate::pool) fn assert_sound(&self) {
+        let counts = self.counts();
+        assert!(
+            counts.idle == 0 || counts.waiting == 0,
+            "nobody waits beside an idle connection"
+        );
+        assert!(
+            counts.waiting == 0 || counts.open >= counts.max || counts.connecting > 0,
+            "whoever waits is served by a lent connection or by a connect"
+        );
+        assert!(
+            !self.is_closed || counts.waiting == 0 && counts.idle == 0,
+            "a closed pool keeps nobody and nothing"
+        );
+        assert!(
+            counts.idle + counts.connecting <= counts.open,
+            "what is idle or connecting has a place"
+        );
+        let queue = self.queue.iter().map(|(ticket, _)| ticket);
+        assert!(queue.is_sorted(), "the line is in order");
+        let granted = self.granted.iter().map(|(ticket, _)| ticket);
+        assert!(granted.is_sorted(), "what is granted is found");
+    }
+
+    /// Whether nobody is passed over: true where nobody comes back to the line.
+    pub(in crate::pool) fn is_served_in_order(&self) -> bool {
+        let first_waiting = self.queue.iter().map(|(ticket, _)| ticket).next();
+        let last_granted = self.granted.iter().map(|(ticket, _)| ticket).last();
+        first_waiting.is_none_or(|first| last_granted.is_none_or(|last| last < first))
+    }
+}
+
 /// The world around [`Slots`].
 struct World {
     slots: Slots<u32>,
@@ -234,22 +268,8 @@ impl World {
             self.alive.len() + self.connects,
             "places are conserved"
         );
-        assert!(
-            counts.idle == 0 || counts.waiting == 0,
-            "nobody waits beside an idle connection"
-        );
-        assert!(
-            counts.waiting == 0 || counts.open >= counts.max || counts.connecting > 0,
-            "whoever waits is served by a lent connection or by a connect"
-        );
-        assert!(
-            !self.slots.is_closed() || counts.waiting == 0 && counts.idle == 0,
-            "a closed pool keeps nobody and nothing"
-        );
+        self.slots.assert_sound();
         let tickets: Vec<u64> = self.slots.queue.iter().map(|(ticket, _)| ticket).collect();
-        assert!(tickets.is_sorted(), "the line is in order");
-        let granted = self.slots.granted.iter().map(|(ticket, _)| ticket);
-        assert!(granted.is_sorted(), "what is granted is found");
         let mut owned: Vec<u32> = self.slots.idle.clone();
         for (task, flag) in self.tasks.iter().zip(&self.flags) {
             match task {

@@ -1,0 +1,467 @@
+//! Tasks that wait for connections, in every order that the steps of their threads can take.
+//!
+//! The code of [`Turns`], [`Lease`] and [`Waiting`] runs as it does in a pool, around a lock and
+//! wakers of loom, which tries each order of what the threads do to these. A task that is never
+//! woken is a deadlock, which loom reports, as it does a waker that is never dropped.
+
+use std::pin::pin;
+use std::sync::PoisonError;
+use std::task::Wake;
+
+use loom::model::Builder;
+use loom::sync::{Mutex, Notify};
+use loom::thread::{self, JoinHandle, ThreadId};
+
+use super::*;
+use crate::pool::slots::Counts;
+
+/// A pool without connections.
+#[derive(Clone)]
+struct World(Arc<State>);
+
+struct State {
+    slots: Mutex<Slots<Token>>,
+    seen: Arc<Seen>,
+}
+
+/// What the model sees that the code doesn't: no steps of it, so that it costs no orders.
+struct Seen(std::sync::Mutex<Sight>);
+
+#[derive(Default)]
+struct Sight {
+    /// Who has the lock of the slots.
+    locker: Option<ThreadId>,
+    /// How connects that have not begun come out, the next one last.
+    connects: Vec<Connect>,
+    /// Tasks of the pool's runtime.
+    running: Vec<JoinHandle<()>>,
+    /// Connections that exist.
+    alive: usize,
+    /// Somebody has come back to the line.
+    is_out_of_order: bool,
+}
+
+/// A connection.
+struct Token(Arc<Seen>);
+
+/// A thread that waits to be woken.
+struct Parked {
+    woken: Notify,
+    seen: Arc<Seen>,
+}
+
+/// How a pool begins.
+#[derive(Clone, Copy)]
+struct Start {
+    max: usize,
+    idle: usize,
+    /// How the first connects come out; all others succeed.
+    connects: &'static [Connect],
+    /// A task has use for a further connection, because one is fit for nobody.
+    loses: bool,
+}
+
+/// What becomes of a connect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connect {
+    Succeeds,
+    /// In a way that may pass.
+    Fails,
+    /// For good.
+    IsRefused,
+}
+
+impl World {
+    fn new(start: Start) -> Self {
+        let sight = Sight {
+            connects: start.connects.iter().rev().copied().collect(),
+            ..Sight::default()
+        };
+        let world = Self(Arc::new(State {
+            slots: Mutex::new(Slots::new(start.max)),
+            seen: Arc::new(Seen(std::sync::Mutex::new(sight))),
+        }));
+        for _ in 0..world.change(|slots| slots.connect_ahead(start.idle)) {
+            world.connected(Token::new(&world.0.seen));
+        }
+        world
+    }
+
+    fn counts(&self) -> Counts {
+        self.change(|slots| slots.counts())
+    }
+
+    /// As a pool does it, without a deadline.
+    fn acquire(&self) -> Result<Lease<Self>> {
+        let (ticket, acquired) = self.take_turn();
+        self.wait(ticket, acquired)
+    }
+
+    fn wait(&self, ticket: u64, acquired: Acquired<Lease<Self>>) -> Result<Lease<Self>> {
+        match acquired {
+            Acquired::Now(lease) => Ok(lease),
+            Acquired::Later => self.block_on(Waiting::new(self, ticket)),
+            Acquired::Closed => Err(closed()),
+        }
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let parked = Arc::new(Parked {
+            woken: Notify::new(),
+            seen: Arc::clone(&self.0.seen),
+        });
+        let waker = Waker::from(Arc::clone(&parked));
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(output) => return output,
+                Poll::Pending => parked.woken.wait(),
+            }
+        }
+    }
+
+    /// As a pool does it in a task.
+    fn connect(&self) {
+        loop {
+            let connect = self.0.seen.look(|sight| sight.connects.pop());
+            let refusal = match connect.unwrap_or(Connect::Succeeds) {
+                Connect::Succeeds => return self.connected(Token::new(&self.0.seen)),
+                Connect::Fails => None,
+                Connect::IsRefused => Some(Arc::new(Error::new(ErrorKind::Usage, "refused"))),
+            };
+            if !self.connect_failed(refusal.as_ref()) {
+                return;
+            }
+        }
+    }
+}
+
+impl Turns for World {
+    type Member = Token;
+
+    fn change<R>(&self, change: impl FnOnce(&mut Slots<Token>) -> R) -> R {
+        let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0
+            .seen
+            .look(|sight| sight.locker = Some(thread::current().id()));
+        let result = change(&mut slots);
+        slots.assert_sound();
+        self.0.seen.look(|sight| {
+            sight.locker = None;
+            assert!(
+                sight.is_out_of_order || slots.is_served_in_order(),
+                "whoever came first is served first"
+            );
+        });
+        result
+    }
+
+    fn start_connects(&self, count: usize) {
+        self.0.seen.assert_unlocked();
+        for _ in 0..count {
+            let world = self.clone();
+            let running = thread::spawn(move || world.connect());
+            self.0.seen.look(|sight| sight.running.push(running));
+        }
+    }
+
+    fn count(&self) {
+        self.0.seen.assert_unlocked();
+    }
+
+    fn note_change(&self) {
+        self.0.seen.assert_unlocked();
+    }
+}
+
+impl Seen {
+    fn look<R>(&self, look: impl FnOnce(&mut Sight) -> R) -> R {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The code of others may take its time, or come back to the pool.
+    fn assert_unlocked(&self) {
+        let locker = self.look(|sight| sight.locker);
+        assert_ne!(
+            locker,
+            Some(thread::current().id()),
+            "code of others runs outside of the lock"
+        );
+    }
+}
+
+impl Token {
+    fn new(seen: &Arc<Seen>) -> Self {
+        seen.look(|sight| sight.alive += 1);
+        Self(Arc::clone(seen))
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.0.assert_unlocked();
+        self.0.look(|sight| sight.alive -= 1);
+    }
+}
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.seen.assert_unlocked();
+        self.woken.notify();
+    }
+}
+
+/// Runs `tasks` in threads of their own around a pool of `max` places, in every order, with
+/// connects of which the first ones come out as said and all others succeed. Then every place is
+/// free or has an idle connection. Shows `check` what is there then.
+fn check_all(
+    start: Start,
+    tasks: &'static [fn(&World)],
+    check: impl Fn(Counts) + Send + Sync + 'static,
+) {
+    let mut builder = Builder::new();
+    // Where a thread is made for a connect, or three wait, the orders would be millions.
+    let is_small = tasks.len() == 2 && start.idle == start.max && !start.loses;
+    builder.preemption_bound = (!is_small).then_some(PREEMPTIONS);
+    builder.check(move || {
+        let world = World::new(start);
+        let (last, others) = tasks.split_last().unwrap();
+        for task in others {
+            let running = {
+                let world = world.clone();
+                thread::spawn(move || task(&world))
+            };
+            world.0.seen.look(|sight| sight.running.push(running));
+        }
+        last(&world);
+        while let Some(running) = world.0.seen.look(|sight| sight.running.pop()) {
+            running.join().unwrap();
+        }
+        let counts = world.counts();
+        assert_eq!(
+            (counts.waiting, counts.connecting),
+            (0, 0),
+            "all that was begun has ended"
+        );
+        assert_eq!(counts.open, counts.idle, "all places are accounted for");
+        let alive = world.0.seen.look(|sight| sight.alive);
+        assert_eq!(alive, counts.idle, "no connection is lost or kept");
+        check(counts);
+    });
+}
+
+/// Borrows a connection, and gives it back.
+fn borrow(world: &World) {
+    world.acquire().unwrap().give_back();
+}
+
+/// Borrows a connection, if there is one to be had.
+fn try_to_borrow(world: &World) {
+    if let Ok(lease) = world.acquire() {
+        lease.give_back();
+    }
+}
+
+/// Borrows a connection, which breaks.
+fn lose(world: &World) {
+    drop(world.acquire().unwrap());
+}
+
+/// Borrows a connection; it moves from one task to another while it waits.
+fn move_and_borrow(world: &World) {
+    let (ticket, acquired) = world.take_turn();
+    let lease = if let Acquired::Later = acquired {
+        let mut waiting = pin!(Waiting::new(world, ticket));
+        let waker = Waker::noop();
+        match waiting.as_mut().poll(&mut Context::from_waker(waker)) {
+            Poll::Ready(lease) => lease,
+            Poll::Pending => world.block_on(waiting),
+        }
+    } else {
+        world.wait(ticket, acquired)
+    };
+    lease.unwrap().give_back();
+}
+
+/// Stands in line, looks once whether it is served, and leaves the line or what it was given.
+fn leave(world: &World) {
+    let (ticket, acquired) = world.take_turn();
+    let lease = if let Acquired::Later = acquired {
+        let mut waiting = pin!(Waiting::new(world, ticket));
+        match waiting
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(lease) => lease,
+            Poll::Pending => return,
+        }
+    } else {
+        world.wait(ticket, acquired)
+    };
+    lease.unwrap().give_back();
+}
+
+/// Borrows a connection, finds it unfit, and borrows the next one in the same turn.
+fn exchange(world: &World) {
+    world.0.seen.look(|sight| sight.is_out_of_order = true);
+    let (ticket, acquired) = world.take_turn();
+    let unfit = world.wait(ticket, acquired).unwrap();
+    let acquired = world.exchange(ticket, unfit);
+    world.wait(ticket, acquired).unwrap().give_back();
+}
+
+/// As [`exchange`], and lets others pass meanwhile.
+fn stand_back(world: &World) {
+    world.0.seen.look(|sight| sight.is_out_of_order = true);
+    let (ticket, acquired) = world.take_turn();
+    drop(world.wait(ticket, acquired).unwrap());
+    let acquired = world.take_turn_again(ticket);
+    world.wait(ticket, acquired).unwrap().give_back();
+}
+
+fn close(world: &World) {
+    drop(world.shut());
+}
+
+#[test]
+fn r51_a_connection_goes_from_hand_to_hand() {
+    check_all(LENDS_ONE, &[borrow, borrow], |counts| {
+        assert_eq!(counts.open, 1)
+    });
+    check_all(LENDS_ONE, &[borrow, borrow, borrow], |counts| {
+        assert_eq!(counts.open, 1)
+    });
+    check_all(CONNECTS, &[borrow, borrow], |counts| {
+        assert_eq!(counts.open, 1)
+    });
+}
+
+#[test]
+fn r51_whoever_leaves_the_line_hands_on_what_they_were_given() {
+    check_all(LENDS_ONE, &[borrow, leave], |counts| {
+        assert_eq!(counts.open, 1)
+    });
+    check_all(LENDS_ONE, &[borrow, leave, borrow], |counts| {
+        assert_eq!(counts.open, 1)
+    });
+    check_all(CONNECTS, &[leave, borrow], |counts| {
+        assert_eq!(counts.open, 1)
+    });
+}
+
+#[test]
+fn r51_whoever_waits_may_move_to_another_task() {
+    check_all(LENDS_ONE, &[borrow, move_and_borrow], |counts| {
+        assert_eq!(counts.open, 1)
+    });
+    check_all(LENDS_ONE, &[borrow, leave, move_and_borrow], |counts| {
+        assert_eq!(counts.open, 1)
+    });
+}
+
+#[test]
+fn r51_a_connection_that_breaks_is_replaced_for_those_who_wait() {
+    check_all(LENDS_ONE, &[lose, borrow], |counts| {
+        assert!(counts.open <= 1)
+    });
+    check_all(LENDS_ONE, &[lose, borrow, leave], |counts| {
+        assert!(counts.open <= 1)
+    });
+}
+
+#[test]
+fn r51_an_unfit_connection_costs_nobody_their_turn() {
+    check_all(LOSES_ONE, &[exchange, borrow], |counts| {
+        assert_eq!(counts.open, 1)
+    });
+    check_all(LOSES_ONE, &[stand_back, borrow], |counts| {
+        assert_eq!(counts.open, 1)
+    });
+}
+
+#[test]
+fn r51_connects_that_fail_leave_their_places() {
+    const FAILS: &[Connect] = &[Connect::Fails, Connect::Fails];
+    let fails = Start {
+        connects: FAILS,
+        ..CONNECTS
+    };
+    check_all(fails, &[borrow, leave], |counts| assert!(counts.open <= 1));
+    let fails = Start { max: 2, ..fails };
+    check_all(fails, &[borrow, leave], |counts| assert!(counts.open <= 2));
+}
+
+#[test]
+fn r51_a_refusal_reaches_all_who_wait() {
+    const REFUSED: &[Connect] = &[Connect::IsRefused];
+    let refused = Start {
+        connects: REFUSED,
+        ..CONNECTS
+    };
+    check_all(refused, &[try_to_borrow, try_to_borrow], |counts| {
+        assert!(counts.open <= 1)
+    });
+}
+
+#[test]
+fn r51_closing_reaches_all_who_wait() {
+    check_all(
+        LENDS_ONE,
+        &[try_to_borrow, try_to_borrow, close],
+        |counts| {
+            assert_eq!(counts.open, 0);
+        },
+    );
+    check_all(CONNECTS, &[try_to_borrow, close], |counts| {
+        assert_eq!(counts.open, 0)
+    });
+}
+
+#[test]
+fn r51_a_pool_grows_and_shrinks_under_those_who_wait() {
+    check_all(
+        LENDS_ONE,
+        &[borrow, borrow, |world| world.resize(2)],
+        |counts| {
+            assert!((1..=2).contains(&counts.open));
+        },
+    );
+    let lends_two = Start {
+        max: 2,
+        idle: 2,
+        ..LENDS_ONE
+    };
+    check_all(
+        lends_two,
+        &[borrow, borrow, |world| world.resize(1)],
+        |counts| {
+            assert_eq!(counts.open, 1);
+        },
+    );
+}
+
+/// How often a thread is interrupted between two of its steps, where not every order is tried:
+/// what goes wrong at all does so with two or three interruptions.
+const PREEMPTIONS: usize = 3;
+
+/// The only connection lies idle.
+const LENDS_ONE: Start = Start {
+    max: 1,
+    idle: 1,
+    connects: &[],
+    loses: false,
+};
+
+/// The only connection is yet to be made.
+const CONNECTS: Start = Start {
+    max: 1,
+    idle: 0,
+    connects: &[],
+    loses: false,
+};
+
+/// The only connection lies idle, and does not last.
+const LOSES_ONE: Start = Start {
+    loses: true,
+    ..LENDS_ONE
+};
