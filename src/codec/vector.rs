@@ -2,8 +2,7 @@
 //!
 //! Their binary forms are those of its send functions (`vector_send` in `src/vector.c`,
 //! `halfvec_send` in `src/halfvec.c`, `sparsevec_send` in `src/sparsevec.c`, from version
-//! 0.7 on). The extension is no part of PostgreSQL's own distribution, so that the tests
-//! here go by bytes that were worked out from those sources.
+//! 0.7 on).
 
 use std::fmt;
 use std::str::FromStr;
@@ -200,17 +199,21 @@ impl fmt::Display for ParseVectorError {
 
 impl std::error::Error for ParseVectorError {}
 
-/// Reads numbers in brackets.
+/// Reads finite decimal numbers in brackets, of which there is at least one.
 impl FromStr for Vector {
     type Err = ParseVectorError;
 
     fn from_str(text: &str) -> Result<Self, ParseVectorError> {
         let numbers = list(text.trim_matches(is_space), '[', ']')?;
-        numbers.map(number).collect::<Result<_, _>>().map(Self)
+        let numbers: Vec<f32> = numbers.map(number).collect::<Result<_, _>>()?;
+        match numbers.is_empty() {
+            true => Err(ParseVectorError),
+            false => Ok(Self(numbers)),
+        }
     }
 }
 
-/// Reads numbers in brackets.
+/// Reads as [`Vector`] does. What is beyond 65,504 becomes infinite.
 impl FromStr for HalfVector {
     type Err = ParseVectorError;
 
@@ -220,7 +223,8 @@ impl FromStr for HalfVector {
     }
 }
 
-/// Reads the elements in braces in any order, then the number of dimensions.
+/// Reads the elements in braces in any order, each dimension once, then the number of
+/// dimensions. Zeros are left out.
 impl FromStr for SparseVector {
     type Err = ParseVectorError;
 
@@ -231,7 +235,10 @@ impl FromStr for SparseVector {
                 .parse()
                 .map_err(|_| ParseVectorError)
         };
-        let dimensions: u32 = integer(dimensions)?;
+        let dimensions = match integer(dimensions)? {
+            dimensions @ 1..=MOST_DIMENSIONS => dimensions,
+            _ => return Err(ParseVectorError),
+        };
         let element = |text: &str| {
             let (dimension, value) = text.split_once(':').ok_or(ParseVectorError)?;
             match integer(dimension)? {
@@ -242,12 +249,19 @@ impl FromStr for SparseVector {
         let elements = list(elements.trim_matches(is_space), '{', '}')?;
         let mut elements: Vec<_> = elements.map(element).collect::<Result<_, _>>()?;
         elements.sort_by_key(|(dimension, _)| *dimension);
+        if !elements.is_sorted_by(|one, next| one.0 < next.0) {
+            return Err(ParseVectorError);
+        }
+        elements.retain(|(_, number)| *number != 0.0);
         Ok(Self {
             dimensions,
             elements,
         })
     }
 }
+
+/// The most dimensions of a sparse vector (`SPARSEVEC_MAX_DIM` in `src/sparsevec.h`).
+const MOST_DIMENSIONS: u32 = 1_000_000_000;
 
 /// The parts between commas within a pair of brackets.
 fn list(
@@ -263,10 +277,12 @@ fn list(
     Ok(inside.split(',').filter(move |_| !is_empty))
 }
 
+/// A number as pgvector takes it, which is finite.
 fn number(text: &str) -> Result<f32, ParseVectorError> {
-    text.trim_matches(is_space)
-        .parse()
-        .map_err(|_| ParseVectorError)
+    match text.trim_matches(is_space).parse() {
+        Ok(number) if f32::is_finite(number) => Ok(number),
+        _ => Err(ParseVectorError),
+    }
 }
 
 /// Writes the head of a dense vector: its dimensions as 16 bits, and as many that are 0.
@@ -500,7 +516,6 @@ mod tests {
     #[test]
     fn texts_are_read() {
         assert_eq!(" [ 1 ,2e0, 3]".parse(), Ok(Vector(vec![1.0, 2.0, 3.0])));
-        assert_eq!("[]".parse(), Ok(Vector::default()));
         let half = "[1,65504]".parse::<HalfVector>();
         assert_eq!(
             half.map(|half| half.to_string()).as_deref(),
@@ -511,11 +526,25 @@ mod tests {
             sparse.map(|sparse| sparse.to_string()).as_deref(),
             Ok("{1:0.5,3:1}/3")
         );
-        for text in ["", "[", "1,2", "[1,]", "[a]", "[1]x", "{1:1}/1"] {
+        for text in [
+            "", "[", "1,2", "[1,]", "[a]", "[1]x", "{1:1}/1", "[]", "[1e39]", "[nan]",
+        ] {
             assert!(text.parse::<Vector>().is_err(), "{text}");
         }
         for text in [
-            "", "{}", "{}/", "{0:1}/2", "{3:1}/2", "{1}/2", "{1:}/2", "[1:1]/2", "{}/-1",
+            "",
+            "{}",
+            "{}/",
+            "{0:1}/2",
+            "{3:1}/2",
+            "{1}/2",
+            "{1:}/2",
+            "[1:1]/2",
+            "{}/-1",
+            "{}/0",
+            "{1:1,1:1}/2",
+            "{}/1000000001",
+            "{1:inf}/2",
         ] {
             assert!(text.parse::<SparseVector>().is_err(), "{text}");
         }

@@ -20,7 +20,7 @@ use super::live::connect;
 const COUNT: usize = 400;
 
 /// Numbers that are the same each time (xorshift64*).
-pub(super) struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     pub(super) fn next(&mut self) -> u64 {

@@ -11,6 +11,7 @@ mod extensions;
 mod floats;
 mod generated;
 mod generated_parts;
+mod pgvector;
 mod ranges;
 mod scalars;
 mod shapes;

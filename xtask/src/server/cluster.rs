@@ -267,7 +267,7 @@ impl Root {
         Ok(template)
     }
 
-    fn initialize(&self, binaries: &Binaries, data: &Path) -> Result<()> {
+    pub(super) fn initialize(&self, binaries: &Binaries, data: &Path) -> Result<()> {
         run(self
             .command(binaries.program("initdb"))
             .arg("--pgdata")
@@ -367,7 +367,7 @@ impl Folder {
     }
 
     /// Makes the folder, empty and the server's own.
-    fn make(&self) -> Result<()> {
+    pub(super) fn make(&self) -> Result<()> {
         fs::create_dir_all(&self.path).context(format_args!("creating {}", self.path.display()))?;
         self.account
             .map_or(Ok(()), |account| account.own(&self.path))

@@ -18,6 +18,7 @@
 mod binaries;
 mod cluster;
 mod install;
+mod pgvector;
 mod shared;
 mod standby;
 
