@@ -44,8 +44,8 @@ pub mod derive_support {
     pub use crate::buffer::WriteBuffer;
     pub use crate::codec::{
         ArrayElements, ArrayWriter, CompositeFields, CompositeReader, DeclaredType, Decode,
-        DecodeField, EncodeField, IsNull, ParamWriter, RawValue, TypeName, check_enum,
-        encode_composite, encode_label, read_as, unknown_label, written_as,
+        DecodeField, EncodeField, IsNull, ParamWriter, RawValue, TypeName, ValueWriter, Written,
+        check_enum, encode_composite, encode_label, read_as, unknown_label, written_as,
     };
     pub use crate::error::Result;
     pub use crate::error::{DecodeError, EncodeError};

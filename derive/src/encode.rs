@@ -111,13 +111,12 @@ fn of_transparent(value: &Value<'_>, inner: &Part<'_>) -> TokenStream {
         }
 
         #[inline]
-        fn encode_sized(
+        fn encode_with_length(
             &self,
             __ty: &#support::Type,
-            __format: #support::Format,
-            __out: &mut #support::WriteBuffer,
-        ) -> ::core::result::Result<(), #support::EncodeError> {
-            #encode::encode_sized(&self.#member, __ty, __format, __out)
+            __out: #support::ValueWriter<'_>,
+        ) -> ::core::result::Result<#support::Written, #support::EncodeError> {
+            #encode::encode_with_length(&self.#member, __ty, __out)
                 .map_err(#support::written_as::<Self>)
         }
 

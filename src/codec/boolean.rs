@@ -1,26 +1,16 @@
 //! `bool`: one byte, 0 or 1 (`boolsend` in `bool.c`).
 
-use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{FixedValue, array, wrong_encode_type};
-use crate::error::{DecodeError, EncodeError};
+use super::array;
+use super::fixed::encode_fixed;
+use super::{ArrayElements, Decode, RawValue};
+use crate::error::DecodeError;
 use crate::types::{Type, oid};
 
-impl Encode for bool {
-    const DECLARED: DeclaredType = DeclaredType::Oid(oid::BOOL);
+encode_fixed!(bool, BOOL, Oid, bytes);
 
-    #[inline]
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::BOOL {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        out.put_u8(u8::from(*self));
-        Ok(IsNull::No)
-    }
-
-    #[inline]
-    fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
-        (ty.oid() == oid::BOOL).then(|| FixedValue::new([u8::from(*self)]))
-    }
+#[inline]
+fn bytes(value: &bool) -> [u8; 1] {
+    [u8::from(*value)]
 }
 
 impl<'r> Decode<'r> for bool {

@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use super::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{check, encode_measured, wrong_encode_type};
-use crate::buffer::WriteBuffer;
+use super::{ValueWriter, Written, check, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Format, Type, oid};
+use crate::types::{Type, oid};
 
 impl Encode for [u8] {
     const DECLARED: DeclaredType = DeclaredType::Oid(oid::BYTEA);
@@ -21,16 +20,11 @@ impl Encode for [u8] {
     }
 
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
         if ty.oid() != oid::BYTEA {
-            return encode_measured(self, ty, format, out);
+            return out.measured(self, ty);
         }
-        out.put_sized(self).map_err(check::too_long)
+        out.bytes(self)
     }
 }
 
@@ -43,13 +37,8 @@ impl Encode for Vec<u8> {
     }
 
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        self.as_slice().encode_sized(ty, format, out)
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        self.as_slice().encode_with_length(ty, out)
     }
 }
 
@@ -62,13 +51,8 @@ impl<const N: usize> Encode for [u8; N] {
     }
 
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        self.as_slice().encode_sized(ty, format, out)
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        self.as_slice().encode_with_length(ty, out)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
+use super::fixed::encode_fixed;
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
 use super::{array, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
@@ -90,15 +91,12 @@ macro_rules! number {
             }
         }
 
-        impl Encode for $name {
-            const DECLARED: DeclaredType = DeclaredType::Oid(oid::$oid);
+        encode_fixed!($name, $oid, Oid, $name::bytes);
 
-            fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-                if ty.oid() != oid::$oid {
-                    return Err(wrong_encode_type::<Self>(ty));
-                }
-                out.put_u32(self.0);
-                Ok(IsNull::No)
+        impl $name {
+            #[inline]
+            fn bytes(&self) -> [u8; 4] {
+                self.0.to_be_bytes()
             }
         }
 

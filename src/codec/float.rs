@@ -4,7 +4,7 @@ use std::fmt::{self, Display as _};
 
 use super::float_text::FloatText;
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{FixedValue, array, check, wrong_encode_type};
+use super::{ValueWriter, Written, array, check, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Type, oid};
 
@@ -26,8 +26,11 @@ impl Encode for f32 {
     }
 
     #[inline]
-    fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
-        (ty.oid() == oid::FLOAT4).then(|| FixedValue::new(self.to_be_bytes()))
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        if ty.oid() != oid::FLOAT4 {
+            return out.measured(self, ty);
+        }
+        out.fixed(self.to_be_bytes())
     }
 }
 
@@ -64,8 +67,11 @@ impl Encode for f64 {
     }
 
     #[inline]
-    fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
-        (ty.oid() == oid::FLOAT8).then(|| FixedValue::new(self.to_be_bytes()))
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        if ty.oid() != oid::FLOAT8 {
+            return out.measured(self, ty);
+        }
+        out.fixed(self.to_be_bytes())
     }
 }
 

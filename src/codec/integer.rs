@@ -4,8 +4,9 @@
 //! A Rust integer is written as whichever integer type the server wants, if its value fits,
 //! and reads the types whose every value fits.
 
+use super::fixed::encode_fixed;
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{FixedValue, array, check, out_of_range, wrong_encode_type};
+use super::{ValueWriter, Written, array, check, out_of_range, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Type, oid};
 
@@ -55,8 +56,15 @@ macro_rules! encode_integer {
             }
 
             #[inline]
-            fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
-                (ty.oid() == oid::$declared).then(|| FixedValue::new(self.to_be_bytes()))
+            fn encode_with_length(
+                &self,
+                ty: &Type,
+                out: ValueWriter<'_>,
+            ) -> Result<Written, EncodeError> {
+                if ty.oid() != oid::$declared {
+                    return out.measured(self, ty);
+                }
+                out.fixed(self.to_be_bytes())
             }
         }
     };
@@ -137,18 +145,14 @@ impl<'r> Decode<'r> for u32 {
     }
 }
 
-/// `"char"`, the one-byte type of the system catalogue.
-impl Encode for i8 {
-    const DECLARED: DeclaredType = DeclaredType::Oid(oid::CHAR);
+encode_fixed!(
+    /// `"char"`, the one-byte type of the system catalogue.
+    i8, CHAR, Oid, bytes,
+);
 
-    #[inline]
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::CHAR {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        out.put_i8(*self);
-        Ok(IsNull::No)
-    }
+#[inline]
+fn bytes(value: &i8) -> [u8; 1] {
+    value.to_be_bytes()
 }
 
 /// `"char"`, the one-byte type of the system catalogue.

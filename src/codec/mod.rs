@@ -11,16 +11,15 @@
 //! wherever the built-in types do, in arrays, ranges, composites, rows, parameters and COPY.
 //!
 //! What has a binary form that no derive can know takes the two traits by hand. The driver's
-//! own types have little else, so that such a codec costs what a built-in one does, but for
-//! strings and `bytea`, which are written in a step of their own. It is
+//! own types have little else, so that such a codec costs what a built-in one does. It is
 //! called directly, once for each value, with the bytes where they lie in the read buffer, and
-//! [`Decode::accepts`] is asked once for a statement. A value of a few bytes is written in one
-//! step with its length by [`Encode::encode_fixed`]. Any bytes must give a
+//! [`Decode::accepts`] is asked once for a statement. Where the length of a value is known before
+//! it is written, [`Encode::encode_with_length`] writes both in one step. Any bytes must give a
 //! value or an error: read them with a [`Reader`], which can't leave them, and never size an
 //! allocation by a number in them ([`Reader::count`] checks it against what is there).
 //!
 //! ```
-//! use kornak::codec::{IsNull, ParamWriter, RawValue, wrong_encode_type};
+//! use kornak::codec::{IsNull, ParamWriter, RawValue, ValueWriter, Written, wrong_encode_type};
 //! use kornak::error::{DecodeError, EncodeError};
 //! use kornak::row::Scalar;
 //! use kornak::{Decode, Encode, Type};
@@ -33,14 +32,34 @@
 //!     latitude: f64,
 //! }
 //!
+//! impl Place {
+//!     fn bytes(&self) -> [u8; 16] {
+//!         let mut bytes = [0; 16];
+//!         bytes[..8].copy_from_slice(&self.longitude.to_be_bytes());
+//!         bytes[8..].copy_from_slice(&self.latitude.to_be_bytes());
+//!         bytes
+//!     }
+//! }
+//!
 //! impl Encode for Place {
 //!     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
 //!         if *ty != Type::POINT {
 //!             return Err(wrong_encode_type::<Self>(ty));
 //!         }
-//!         out.put_f64(self.longitude);
-//!         out.put_f64(self.latitude);
+//!         out.put_slice(&self.bytes());
 //!         Ok(IsNull::No)
+//!     }
+//!
+//!     // The same in one step with the length of 16.
+//!     fn encode_with_length(
+//!         &self,
+//!         ty: &Type,
+//!         out: ValueWriter<'_>,
+//!     ) -> Result<Written, EncodeError> {
+//!         if *ty != Type::POINT {
+//!             return out.measured(self, ty);
+//!         }
+//!         out.fixed(self.bytes())
 //!     }
 //! }
 //!
@@ -84,6 +103,82 @@
 //!     Some("column \"p\": can't read PostgreSQL point into a Rust Place: \
 //!           its latitude is not within 90 degrees"),
 //! );
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A value of any length whose bytes are there already, such as a text, is written in one step
+//! too, by [`ValueWriter::bytes`] or by what does that for what is inside:
+//!
+//! ```
+//! use kornak::codec::{
+//!     DeclaredType, IsNull, ParamWriter, ValueWriter, Written, rust_name, wrong_encode_type,
+//! };
+//! use kornak::error::EncodeError;
+//! use kornak::types::oid;
+//! use kornak::{Encode, Type};
+//!
+//! /// A `bytea`.
+//! struct Photo(Vec<u8>);
+//!
+//! impl Encode for Photo {
+//!     const DECLARED: DeclaredType = DeclaredType::Oid(oid::BYTEA);
+//!
+//!     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+//!         if *ty != Type::BYTEA {
+//!             return Err(wrong_encode_type::<Self>(ty));
+//!         }
+//!         out.put_slice(&self.0);
+//!         Ok(IsNull::No)
+//!     }
+//!
+//!     fn encode_with_length(
+//!         &self,
+//!         ty: &Type,
+//!         out: ValueWriter<'_>,
+//!     ) -> Result<Written, EncodeError> {
+//!         if *ty != Type::BYTEA {
+//!             return out.measured(self, ty);
+//!         }
+//!         out.bytes(&self.0)
+//!     }
+//! }
+//!
+//! /// A string that is only known in capitals.
+//! struct Country([u8; 2]);
+//!
+//! impl Country {
+//!     fn as_str(&self) -> &str {
+//!         std::str::from_utf8(&self.0).unwrap_or("??")
+//!     }
+//! }
+//!
+//! impl Encode for Country {
+//!     const DECLARED: DeclaredType = DeclaredType::Text;
+//!
+//!     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+//!         let written = self.as_str().encode(ty, out);
+//!         written.map_err(|error| error.with_rust_type(rust_name::<Self>()))
+//!     }
+//!
+//!     fn encode_with_length(
+//!         &self,
+//!         ty: &Type,
+//!         out: ValueWriter<'_>,
+//!     ) -> Result<Written, EncodeError> {
+//!         let written = self.as_str().encode_with_length(ty, out);
+//!         written.map_err(|error| error.with_rust_type(rust_name::<Self>()))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> kornak::Result<()> {
+//! # let url = xtask::server::Server::for_tests().url();
+//! # let mut connection = kornak::Connection::connect(&url).await?;
+//! let (bytes, text): (i32, String) = connection
+//!     .fetch_one("select length($1::bytea), lower($2)", (Photo(vec![1, 2, 3]), Country(*b"IN")))
+//!     .await?;
+//! assert_eq!((bytes, text.as_str()), (3, "in"));
 //! # Ok(())
 //! # }
 //! ```
@@ -167,6 +262,7 @@ mod text;
 mod text_search;
 mod uuid;
 mod value;
+mod value_writer;
 mod vector;
 mod wrapper;
 mod writer;
@@ -197,7 +293,6 @@ pub use self::datetime::{
 };
 #[cfg(feature = "with-serde_json-1")]
 pub use self::ext::serde_json_1::Json;
-pub use self::fixed::FixedValue;
 pub use self::geometry::{
     Circle, Line, LineSegment, ParseShapeError, Path, Point, Polygon, Rectangle,
 };
@@ -217,6 +312,7 @@ pub use self::text_search::{
 };
 pub use self::uuid::{ParseUuidError, Uuid};
 pub use self::value::{Opaque, Record, RecordField, Value};
+pub use self::value_writer::{ValueWriter, Written};
 pub use self::vector::{HalfVector, ParseVectorError, SparseVector, Vector};
 pub use self::writer::ParamWriter;
 
@@ -287,13 +383,17 @@ pub trait Encode {
     /// If the value can't be written as a `ty`. What was written so far is dropped.
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError>;
 
-    /// The binary form of the value as a `ty`, the same that [`encode`](Self::encode) writes, if
-    /// it has at most 16 bytes: it is written in one step with its length, for a fraction of
-    /// the instructions. `None`, as for all values unless this is implemented, leaves the value
-    /// to `encode`; so should any type but the usual one.
+    /// Writes the value as a `ty`, or NULL, together with its length.
+    ///
+    /// What is provided is right for every value: [`ValueWriter::measured`] has
+    /// [`encode`](Self::encode) write it and fills the length in afterwards. Where the length is
+    /// known before the value is written, one step does both for a fraction of the instructions:
+    /// [`ValueWriter::fixed`] for a few bytes, [`ValueWriter::bytes`] for any, or this function
+    /// of a value inside, such as a string. It must write what `encode` writes. Here `ty` may be
+    /// a domain: leave all but the usual types to `measured`, which looks through them.
     ///
     /// ```
-    /// # use kornak::codec::{FixedValue, IsNull, ParamWriter, wrong_encode_type};
+    /// # use kornak::codec::{IsNull, ParamWriter, ValueWriter, Written, wrong_encode_type};
     /// # use kornak::error::EncodeError;
     /// # use kornak::{Encode, Type};
     /// struct Pieces(i32);
@@ -307,38 +407,25 @@ pub trait Encode {
     ///         Ok(IsNull::No)
     ///     }
     ///
-    ///     fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
-    ///         (*ty == Type::INT4).then(|| FixedValue::new(self.0.to_be_bytes()))
+    ///     fn encode_with_length(
+    ///         &self,
+    ///         ty: &Type,
+    ///         out: ValueWriter<'_>,
+    ///     ) -> Result<Written, EncodeError> {
+    ///         if *ty != Type::INT4 {
+    ///             return out.measured(self, ty);
+    ///         }
+    ///         out.fixed(self.0.to_be_bytes())
     ///     }
     /// }
     /// ```
-    #[inline]
-    fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
-        let _ = ty;
-        None
-    }
-
-    /// Writes the value behind its length, as [`encode_value`] does; `ty` may be a domain.
-    /// For values whose length is known before they are written.
     ///
     /// # Errors
     ///
     /// If the value can't be written as a `ty`.
-    #[doc(hidden)]
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        match self.encode_fixed(ty) {
-            Some(value) if format == Format::Binary => {
-                out.put_slice(value.as_slice());
-                Ok(())
-            }
-            _ => encode_measured(self, ty, format, out),
-        }
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        out.measured(self, ty)
     }
 
     /// How many dimensions of an array `Self` takes up.
@@ -376,15 +463,17 @@ pub trait DynEncode {
     /// Those of [`Encode::encode`].
     fn encode_dyn(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError>;
 
-    /// [`Encode::encode_sized`].
-    #[doc(hidden)]
-    fn encode_sized_dyn(
+    /// [`Encode::encode_with_length`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Encode::encode_with_length`].
+    fn encode_with_length_dyn(
         &self,
         ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        encode_measured(self, ty, format, out)
+        out: ValueWriter<'_>,
+    ) -> Result<Written, EncodeError> {
+        out.measured(self, ty)
     }
 }
 
@@ -400,13 +489,12 @@ impl<T: Encode + ?Sized> DynEncode for T {
     }
 
     #[inline]
-    fn encode_sized_dyn(
+    fn encode_with_length_dyn(
         &self,
         ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        self.encode_sized(ty, format, out)
+        out: ValueWriter<'_>,
+    ) -> Result<Written, EncodeError> {
+        self.encode_with_length(ty, out)
     }
 }
 
@@ -527,25 +615,9 @@ pub fn encode_value<T: DynEncode + ?Sized>(
     format: Format,
     out: &mut WriteBuffer,
 ) -> Result<(), EncodeError> {
-    value.encode_sized_dyn(ty, format, out)
-}
-
-/// [`encode_value`] of a value whose length is known when it is written.
-fn encode_measured<T: DynEncode + ?Sized>(
-    value: &T,
-    ty: &Type,
-    format: Format,
-    out: &mut WriteBuffer,
-) -> Result<(), EncodeError> {
-    let length = out.begin_length();
-    let is_null = value.encode_dyn(ty.base(), &mut ParamWriter::new(out, format))?;
-    match is_null {
-        IsNull::No => out.end_value(length).map_err(check::too_long),
-        IsNull::Yes => {
-            out.end_null(length);
-            Ok(())
-        }
-    }
+    value
+        .encode_with_length_dyn(ty, ValueWriter::new(out, format))
+        .map(drop)
 }
 
 /// The format in which a parameter that is declared so is written as a `ty`.

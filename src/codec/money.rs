@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::{ArrayElements, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{array, wrong_encode_type};
-use crate::error::{DecodeError, EncodeError};
+use super::array;
+use super::fixed::encode_fixed;
+use super::{ArrayElements, Decode, RawValue};
+use crate::error::DecodeError;
 use crate::types::{Type, oid};
 
 /// A `money`: a count of the currency's smallest unit.
@@ -38,13 +39,12 @@ impl fmt::Display for Money {
     }
 }
 
-impl Encode for Money {
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::MONEY {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        out.put_i64(self.0);
-        Ok(IsNull::No)
+encode_fixed!(Money, MONEY, Described, Money::bytes);
+
+impl Money {
+    #[inline]
+    fn bytes(&self) -> [u8; 8] {
+        self.0.to_be_bytes()
     }
 }
 

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ArrayElements, Decode, Encode, IsNull, ParamWriter, RawValue};
+use super::fixed::encode_fixed;
+use super::{ArrayElements, Decode, Encode, IsNull, ParamWriter, RawValue, ValueWriter, Written};
 use super::{array, out_of_range, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Type, oid};
@@ -198,13 +199,12 @@ fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
     text.parse().ok().filter(|_| is_number)
 }
 
-impl Encode for Lsn {
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::PG_LSN {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        out.put_u64(self.0);
-        Ok(IsNull::No)
+encode_fixed!(Lsn, PG_LSN, Described, Lsn::bytes);
+
+impl Lsn {
+    #[inline]
+    fn bytes(&self) -> [u8; 8] {
+        self.0.to_be_bytes()
     }
 }
 
@@ -240,6 +240,14 @@ impl Encode for u64 {
             Err(_) => Err(out_of_range::<Self>(ty, self)),
         }
     }
+
+    #[inline]
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        if ty.oid() != oid::XID8 {
+            return out.measured(self, ty);
+        }
+        out.fixed(self.to_be_bytes())
+    }
 }
 
 /// `xid8`.
@@ -257,14 +265,15 @@ impl<'r> Decode<'r> for u64 {
     }
 }
 
-impl Encode for Tid {
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::TID {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        out.put_u32(self.block);
-        out.put_u16(self.offset);
-        Ok(IsNull::No)
+encode_fixed!(Tid, TID, Described, Tid::bytes);
+
+impl Tid {
+    #[inline]
+    fn bytes(&self) -> [u8; 6] {
+        let mut bytes = [0; 6];
+        bytes[..4].copy_from_slice(&self.block.to_be_bytes());
+        bytes[4..].copy_from_slice(&self.offset.to_be_bytes());
+        bytes
     }
 }
 

@@ -8,10 +8,8 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::check::too_long;
 use super::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{encode_measured, rust_name, wrong_encode_type};
-use crate::buffer::WriteBuffer;
+use super::{ValueWriter, Written, rust_name, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Extension, Format, Kind, Type, oid};
 
@@ -98,17 +96,12 @@ impl Encode for str {
     }
 
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        let is_text = format == Format::Text || ty.oid() == oid::TEXT;
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        let is_text = out.format() == Format::Text || ty.oid() == oid::TEXT;
         if !is_text || has_nul(self.as_bytes()) {
-            return encode_measured(self, ty, format, out);
+            return out.measured(self, ty);
         }
-        out.put_sized(self.as_bytes()).map_err(too_long)
+        out.bytes(self.as_bytes())
     }
 }
 
@@ -121,13 +114,8 @@ impl Encode for String {
     }
 
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
-        self.as_str().encode_sized(ty, format, out)
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        self.as_str().encode_with_length(ty, out)
     }
 }
 
@@ -138,6 +126,11 @@ impl Encode for char {
     #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         self.encode_utf8(&mut [0; 4]).encode(ty, out)
+    }
+
+    #[inline]
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        self.encode_utf8(&mut [0; 4]).encode_with_length(ty, out)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use super::{FixedValue, array, wrong_encode_type};
-use crate::error::{DecodeError, EncodeError};
+use super::array;
+use super::fixed::encode_fixed;
+use super::{ArrayElements, Decode, RawValue};
+use crate::error::DecodeError;
 use crate::types::{Type, oid};
 
 /// A `uuid`, as its sixteen bytes.
@@ -94,21 +95,12 @@ impl fmt::Display for ParseUuidError {
 
 impl std::error::Error for ParseUuidError {}
 
-impl Encode for Uuid {
-    const DECLARED: DeclaredType = DeclaredType::Oid(oid::UUID);
+encode_fixed!(Uuid, UUID, Oid, Uuid::bytes);
 
+impl Uuid {
     #[inline]
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::UUID {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        out.put_slice(&self.0);
-        Ok(IsNull::No)
-    }
-
-    #[inline]
-    fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
-        (ty.oid() == oid::UUID).then(|| FixedValue::new(self.0))
+    fn bytes(&self) -> [u8; 16] {
+        self.0
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::{
     ArrayElements, ArrayWriter, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue,
+    ValueWriter, Written,
 };
-use crate::buffer::WriteBuffer;
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Format, Type};
+use crate::types::Type;
 
 /// `None` is NULL.
 impl<T: Encode> Encode for Option<T> {
@@ -24,18 +24,10 @@ impl<T: Encode> Encode for Option<T> {
     }
 
     #[inline]
-    fn encode_sized(
-        &self,
-        ty: &Type,
-        format: Format,
-        out: &mut WriteBuffer,
-    ) -> Result<(), EncodeError> {
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
         match self {
-            Some(value) => value.encode_sized(ty, format, out),
-            None => {
-                out.put_i32(-1);
-                Ok(())
-            }
+            Some(value) => value.encode_with_length(ty, out),
+            None => out.null(),
         }
     }
 }
@@ -81,13 +73,8 @@ macro_rules! encode_pointer {
                 }
 
                 #[inline]
-                fn encode_sized(
-                    &self,
-                    ty: &Type,
-                    format: Format,
-                    out: &mut WriteBuffer,
-                ) -> Result<(), EncodeError> {
-                    (**self).encode_sized(ty, format, out)
+                fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+                    (**self).encode_with_length(ty, out)
                 }
 
                 #[inline]

@@ -1,5 +1,6 @@
 //! What a workload costs the client: instructions, allocations, system calls; and the gates.
 
+pub mod by_hand;
 pub mod coding;
 pub mod command;
 pub mod gates;

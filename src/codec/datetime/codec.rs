@@ -3,27 +3,21 @@
 use std::time::SystemTime;
 
 use super::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
+use crate::codec::fixed::encode_fixed;
 use crate::codec::{ArrayElements, Decode, Encode, IsNull, ParamWriter, RawValue};
-use crate::codec::{FixedValue, array, out_of_range, rust_name, wrong_encode_type};
+use crate::codec::{ValueWriter, Written, array, out_of_range, rust_name, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Type, oid};
 
 /// The codec of a type whose every bit pattern is a value.
 macro_rules! fixed_codec {
     ($name:ident, $oid:ident, $integer:ident, $put:ident, $to:ident, $from:path) => {
-        impl Encode for $name {
-            #[inline]
-            fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-                if ty.oid() != oid::$oid {
-                    return Err(wrong_encode_type::<Self>(ty));
-                }
-                out.$put(self.$to());
-                Ok(IsNull::No)
-            }
+        encode_fixed!($name, $oid, Described, $name::bytes);
 
+        impl $name {
             #[inline]
-            fn encode_fixed(&self, ty: &Type) -> Option<FixedValue> {
-                (ty.oid() == oid::$oid).then(|| FixedValue::new(self.$to().to_be_bytes()))
+            fn bytes(&self) -> [u8; size_of::<$integer>()] {
+                self.$to().to_be_bytes()
             }
         }
 
@@ -66,14 +60,12 @@ fixed_codec!(
     Self::from_microseconds
 );
 
-impl Encode for Time {
+encode_fixed!(Time, TIME, Described, Time::bytes);
+
+impl Time {
     #[inline]
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::TIME {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        out.put_i64(self.microseconds());
-        Ok(IsNull::No)
+    fn bytes(&self) -> [u8; 8] {
+        self.microseconds().to_be_bytes()
     }
 }
 
@@ -92,15 +84,16 @@ impl<'r> Decode<'r> for Time {
     }
 }
 
-impl Encode for TimeTz {
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::TIMETZ {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        out.put_i64(self.time().microseconds());
+encode_fixed!(TimeTz, TIMETZ, Described, TimeTz::bytes);
+
+impl TimeTz {
+    #[inline]
+    fn bytes(&self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&self.time().microseconds().to_be_bytes());
         // The server counts west of Greenwich.
-        out.put_i32(-self.offset_seconds());
-        Ok(IsNull::No)
+        bytes[8..].copy_from_slice(&(-self.offset_seconds()).to_be_bytes());
+        bytes
     }
 }
 
@@ -125,15 +118,16 @@ impl<'r> Decode<'r> for TimeTz {
     }
 }
 
-impl Encode for Interval {
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::INTERVAL {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        out.put_i64(self.microseconds());
-        out.put_i32(self.days());
-        out.put_i32(self.months());
-        Ok(IsNull::No)
+encode_fixed!(Interval, INTERVAL, Described, Interval::bytes);
+
+impl Interval {
+    #[inline]
+    fn bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.microseconds().to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.days().to_be_bytes());
+        bytes[12..].copy_from_slice(&self.months().to_be_bytes());
+        bytes
     }
 }
 
@@ -161,6 +155,14 @@ impl Encode for SystemTime {
                 .encode(ty, out)
                 .map_err(|_| wrong_encode_type::<Self>(ty)),
             Err(_) => Err(out_of_range::<Self>(ty, "the time")),
+        }
+    }
+
+    #[inline]
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        match TimestampTz::try_from(*self) {
+            Ok(moment) if ty.oid() == oid::TIMESTAMPTZ => moment.encode_with_length(ty, out),
+            _ => out.measured(self, ty),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::codec::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
+use crate::codec::{
+    DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue, ValueWriter, Written,
+};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Type, oid};
 
@@ -12,6 +14,11 @@ impl Encode for Bytes {
     #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         (**self).encode(ty, out)
+    }
+
+    #[inline]
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        (**self).encode_with_length(ty, out)
     }
 }
 

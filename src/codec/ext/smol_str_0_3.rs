@@ -3,7 +3,9 @@
 use smol_str::SmolStr;
 
 use crate::codec::text::{text_bytes, utf8};
-use crate::codec::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue, rust_name};
+use crate::codec::{
+    DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue, ValueWriter, Written, rust_name,
+};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::Type;
 
@@ -15,6 +17,13 @@ impl Encode for SmolStr {
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         self.as_str()
             .encode(ty, out)
+            .map_err(|error| error.with_rust_type(rust_name::<Self>()))
+    }
+
+    #[inline]
+    fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
+        self.as_str()
+            .encode_with_length(ty, out)
             .map_err(|error| error.with_rust_type(rust_name::<Self>()))
     }
 }

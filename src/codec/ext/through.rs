@@ -73,6 +73,20 @@ macro_rules! through {
                     Err(why) => Err(why.while_writing::<Self>(ty)),
                 }
             }
+
+            fn encode_with_length(
+                &self,
+                ty: &$crate::types::Type,
+                out: $crate::codec::ValueWriter<'_>,
+            ) -> Result<$crate::codec::Written, $crate::error::EncodeError> {
+                let to: fn(&Self) -> Result<$own, NoCounterpart> = $to;
+                match to(self) {
+                    Ok(own) if matches!(ty.oid(), $($crate::types::oid::$oid)|+) => own
+                        .encode_with_length(ty, out)
+                        .map_err(|error| error.with_rust_type($crate::codec::rust_name::<Self>())),
+                    _ => out.measured(self, ty),
+                }
+            }
         }
 
         $(#[$doc])*

@@ -2,22 +2,17 @@
 
 use uuid::Uuid;
 
-use crate::codec::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
-use crate::codec::{array, wrong_encode_type};
-use crate::error::{DecodeError, EncodeError};
+use crate::codec::array;
+use crate::codec::fixed::encode_fixed;
+use crate::codec::{ArrayElements, Decode, RawValue};
+use crate::error::DecodeError;
 use crate::types::{Type, oid};
 
-impl Encode for Uuid {
-    const DECLARED: DeclaredType = DeclaredType::Oid(oid::UUID);
+encode_fixed!(Uuid, UUID, Oid, bytes);
 
-    #[inline]
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::UUID {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        out.put_slice(self.as_bytes());
-        Ok(IsNull::No)
-    }
+#[inline]
+fn bytes(value: &Uuid) -> [u8; 16] {
+    *value.as_bytes()
 }
 
 impl<'r> Decode<'r> for Uuid {

@@ -5,6 +5,7 @@ mod parse;
 
 use std::fmt;
 
+use super::fixed::encode_fixed;
 use super::float_text::FloatText;
 use super::{ArrayElements, Decode, Encode, IsNull, ParamWriter, RawValue, Reader};
 use super::{array, wrong_encode_type};
@@ -107,9 +108,9 @@ impl Point {
         Self { x, y }
     }
 
-    fn write(self, out: &mut ParamWriter<'_>) {
-        out.put_f64(self.x);
-        out.put_f64(self.y);
+    #[inline]
+    fn bytes(&self) -> [u8; POINT_SIZE] {
+        in_network_order([self.x, self.y])
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -195,35 +196,72 @@ fn write_points(f: &mut fmt::Formatter<'_>, points: &[Point]) -> fmt::Result {
     Ok(())
 }
 
+/// The bytes of these numbers, of which there are an eighth as many.
+#[inline]
+fn in_network_order<const N: usize, const SIZE: usize>(numbers: [f64; N]) -> [u8; SIZE] {
+    const { assert!(SIZE == N * size_of::<f64>()) };
+    let mut bytes = [0; SIZE];
+    for (place, number) in bytes.chunks_exact_mut(size_of::<f64>()).zip(numbers) {
+        place.copy_from_slice(&number.to_be_bytes());
+    }
+    bytes
+}
+
 fn read_points(reader: &mut Reader<'_>) -> Result<Vec<Point>, DecodeError> {
     let count = reader.count(POINT_SIZE)?;
     (0..count).map(|_| Point::read(reader)).collect()
 }
 
-/// The codec of a type whose parts are written and read one after the other.
-macro_rules! geometry {
-    ($name:ident, $oid:ident, $write:expr, $read:expr) => {
+/// The codec of a type that is so many numbers, one after the other.
+macro_rules! numbers {
+    ($name:ident, $oid:ident, $size:literal, |$this:ident| $numbers:expr, |$reader:ident| $read:expr) => {
+        encode_fixed!($name, $oid, Described, $name::bytes);
+
+        impl $name {
+            #[inline]
+            fn bytes(&self) -> [u8; $size] {
+                let $this = self;
+                in_network_order($numbers)
+            }
+        }
+
+        decode!($name, $oid, |$reader| $read);
+    };
+}
+
+/// The codec of a type that has any number of points.
+macro_rules! points {
+    ($name:ident, $oid:ident, |$this:ident, $ty:ident, $out:ident| $write:expr, |$reader:ident| $read:expr) => {
         impl Encode for $name {
-            fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-                if ty.oid() != oid::$oid {
-                    return Err(wrong_encode_type::<Self>(ty));
+            fn encode(
+                &self,
+                $ty: &Type,
+                $out: &mut ParamWriter<'_>,
+            ) -> Result<IsNull, EncodeError> {
+                if $ty.oid() != oid::$oid {
+                    return Err(wrong_encode_type::<Self>($ty));
                 }
-                let write: fn(&Self, &Type, &mut ParamWriter<'_>) -> Result<(), EncodeError> =
-                    $write;
-                write(self, ty, out)?;
+                let $this = self;
+                $write?;
                 Ok(IsNull::No)
             }
         }
 
+        decode!($name, $oid, |$reader| $read);
+    };
+}
+
+macro_rules! decode {
+    ($name:ident, $oid:ident, |$reader:ident| $read:expr) => {
         impl<'r> Decode<'r> for $name {
             fn accepts(ty: &Type) -> bool {
                 ty.oid() == oid::$oid
             }
 
             fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
-                let read: fn(&mut Reader<'_>) -> Result<Self, DecodeError> = $read;
                 let mut reader = value.reader();
-                let this = read(&mut reader)?;
+                let $reader = &mut reader;
+                let this = $read;
                 reader.finish()?;
                 Ok(this)
             }
@@ -231,54 +269,50 @@ macro_rules! geometry {
     };
 }
 
-geometry!(
-    Line,
-    LINE,
-    |this, _, out| {
-        out.put_f64(this.a);
-        out.put_f64(this.b);
-        out.put_f64(this.c);
-        Ok(())
-    },
-    |reader| {
-        Ok(Self {
-            a: reader.f64()?,
-            b: reader.f64()?,
-            c: reader.f64()?,
-        })
+numbers!(Line, LINE, 24, |this| [this.a, this.b, this.c], |reader| {
+    Self {
+        a: reader.f64()?,
+        b: reader.f64()?,
+        c: reader.f64()?,
     }
-);
-geometry!(
+});
+numbers!(
     LineSegment,
     LSEG,
-    |this, _, out| {
-        this.start.write(out);
-        this.end.write(out);
-        Ok(())
-    },
+    32,
+    |this| [this.start.x, this.start.y, this.end.x, this.end.y],
     |reader| {
-        Ok(Self {
+        Self {
             start: Point::read(reader)?,
             end: Point::read(reader)?,
-        })
+        }
     }
 );
-geometry!(
+numbers!(
     Rectangle,
     BOX,
-    |this, _, out| {
-        this.high.write(out);
-        this.low.write(out);
-        Ok(())
-    },
+    32,
+    |this| [this.high.x, this.high.y, this.low.x, this.low.y],
     |reader| {
-        Ok(Self {
+        Self {
             high: Point::read(reader)?,
             low: Point::read(reader)?,
-        })
+        }
     }
 );
-geometry!(
+numbers!(
+    Circle,
+    CIRCLE,
+    24,
+    |this| [this.center.x, this.center.y, this.radius],
+    |reader| {
+        Self {
+            center: Point::read(reader)?,
+            radius: reader.f64()?,
+        }
+    }
+);
+points!(
     Path,
     PATH,
     |this, ty, out| {
@@ -286,55 +320,32 @@ geometry!(
         write_all::<Self>(&this.points, ty, out)
     },
     |reader| {
-        Ok(Self {
+        Self {
             is_closed: reader.u8()? != 0,
             points: read_points(reader)?,
-        })
+        }
     }
 );
-geometry!(
+points!(
     Polygon,
     POLYGON,
     |this, ty, out| write_all::<Self>(&this.points, ty, out),
     |reader| {
-        Ok(Self {
+        Self {
             points: read_points(reader)?,
-        })
-    }
-);
-geometry!(
-    Circle,
-    CIRCLE,
-    |this, _, out| {
-        this.center.write(out);
-        out.put_f64(this.radius);
-        Ok(())
-    },
-    |reader| {
-        Ok(Self {
-            center: Point::read(reader)?,
-            radius: reader.f64()?,
-        })
+        }
     }
 );
 
 fn write_all<T>(points: &[Point], ty: &Type, out: &mut ParamWriter<'_>) -> Result<(), EncodeError> {
     out.put_count::<T>(points.len(), ty)?;
     for point in points {
-        point.write(out);
+        out.put_slice(&point.bytes());
     }
     Ok(())
 }
 
-impl Encode for Point {
-    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-        if ty.oid() != oid::POINT {
-            return Err(wrong_encode_type::<Self>(ty));
-        }
-        self.write(out);
-        Ok(IsNull::No)
-    }
-}
+encode_fixed!(Point, POINT, Described, Point::bytes);
 
 impl<'r> Decode<'r> for Point {
     fn accepts(ty: &Type) -> bool {

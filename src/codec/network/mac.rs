@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::ParseNetworkError;
-use crate::codec::{ArrayElements, Decode, Encode, IsNull, ParamWriter, RawValue};
-use crate::codec::{array, wrong_encode_type};
-use crate::error::{DecodeError, EncodeError};
+use crate::codec::array;
+use crate::codec::fixed::encode_fixed;
+use crate::codec::{ArrayElements, Decode, RawValue};
+use crate::error::DecodeError;
 use crate::types::{Type, oid};
 
 /// A `macaddr`: a hardware address of six bytes, EUI-48.
@@ -83,13 +84,12 @@ macro_rules! hardware_address {
             }
         }
 
-        impl Encode for $name {
-            fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
-                if ty.oid() != oid::$oid {
-                    return Err(wrong_encode_type::<Self>(ty));
-                }
-                out.put_slice(&self.0);
-                Ok(IsNull::No)
+        encode_fixed!($name, $oid, Described, $name::bytes);
+
+        impl $name {
+            #[inline]
+            fn bytes(&self) -> [u8; $size] {
+                self.0
             }
         }
 

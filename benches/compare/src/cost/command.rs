@@ -44,7 +44,7 @@ pub fn run(arguments: &[String]) -> Result<bool> {
     }
     let coded = coding::figures(&only)?;
     println!("{}", coding::render(&coded));
-    let mut failures = coding::failures(&coded);
+    let mut failures = gates.dearer(&coded);
     for (row, [kornak, _, _, peer]) in &measured {
         if let Some(kornak) = kornak {
             failures.extend(gates.failures(row.work.name(), kornak, peer.as_ref()));

@@ -6,12 +6,18 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::Figures;
+use super::coding::{self, Coded};
 use crate::Result;
 
 /// The gates of every row, by its name.
 #[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub struct Gates(BTreeMap<String, BTreeMap<String, Gate>>);
+pub struct Gates {
+    /// What costs no more than what: codecs by hand, and the built-in ones of the same types.
+    #[serde(default, rename = "no-more-than")]
+    no_more_than: BTreeMap<String, String>,
+    #[serde(flatten)]
+    rows: BTreeMap<String, BTreeMap<String, Gate>>,
+}
 
 /// The gate of one figure.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,7 +42,7 @@ impl Gates {
     /// If it is malformed, or a figure over its target has no reason.
     pub fn parse(text: &str) -> Result<Self> {
         let gates: Self = toml::from_str(text)?;
-        for (row, figures) in &gates.0 {
+        for (row, figures) in &gates.rows {
             for (name, gate) in figures {
                 let is_loose = gate.reached.is_some_and(|reached| reached > gate.target);
                 let says_why = gate.why.as_deref().is_some_and(|why| !why.is_empty());
@@ -52,12 +58,12 @@ impl Gates {
 
     /// The gate of a row's figure.
     pub fn gate(&self, row: &str, figure: &str) -> Option<&Gate> {
-        self.0.get(row)?.get(figure)
+        self.rows.get(row)?.get(figure)
     }
 
     /// What is wrong with a row's figures, and with its gates beside the best peer's.
     pub fn failures(&self, row: &str, figures: &Figures, peer: Option<&Figures>) -> Vec<String> {
-        let Some(gates) = self.0.get(row) else {
+        let Some(gates) = self.rows.get(row) else {
             return Vec::new();
         };
         let mut failures = Vec::new();
@@ -75,6 +81,30 @@ impl Gates {
             let peer = peer.and_then(|peer| peer.named(name));
             if peer.is_some_and(|peer| gate.limit() > gate.target && gate.limit() > peer) {
                 failures.push(format!("the gate of {row}.{name} lies under the best peer"));
+            }
+        }
+        failures
+    }
+
+    /// Which codecs cost more than what they are to cost no more than. What isn't in `figures`
+    /// was not asked for.
+    pub fn dearer(&self, figures: &[Coded]) -> Vec<String> {
+        let figure = |row: &str| {
+            let found = figures.iter().find(|one| one.row == row);
+            found.map(|one| one.instructions)
+        };
+        let mut failures = Vec::new();
+        for (row, other) in &self.no_more_than {
+            match (figure(row), figure(other)) {
+                (Some(cost), Some(limit)) if is_over(cost, limit) => {
+                    failures.push(format!("{row} is {cost:.1}, {other} {limit:.1}"));
+                }
+                _ => {}
+            }
+            for name in [row, other] {
+                if !coding::is_row(name) {
+                    failures.push(format!("{name} is no value that is measured"));
+                }
             }
         }
         failures
@@ -158,6 +188,25 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    #[test]
+    fn a_pair_is_compared() {
+        let pair = "[no-more-than]\nencode-int4-by-hand = \"encode-int4\"";
+        let gates = Gates::parse(pair).unwrap();
+        let coded = |row, instructions| Coded { row, instructions };
+        let dearer = |own| {
+            gates.dearer(&[
+                coded("encode-int4-by-hand", own),
+                coded("encode-int4", 100.0),
+            ])
+        };
+        assert!(dearer(50.0).is_empty());
+        assert!(dearer(103.0).is_empty());
+        assert_eq!(dearer(104.0).len(), 1);
+        assert!(gates.dearer(&[coded("encode-int4", 1.0)]).is_empty());
+        let unknown = Gates::parse("[no-more-than]\nencode-int = \"encode-int4\"").unwrap();
+        assert_eq!(unknown.dearer(&[]).len(), 1);
     }
 
     #[test]
