@@ -56,6 +56,7 @@ pub mod derive_support {
         finish_row, plan_row, read_row,
     };
     pub use crate::types::{Format, Type};
+    pub use std::string::String;
     pub use std::vec::Vec;
 }
 

@@ -7,7 +7,7 @@ mod live;
 mod support;
 
 use kornak::codec::{Array, Dimension, Value};
-use kornak::{Connection, ErrorKind, Row, SqlState, Type};
+use kornak::{Connection, Date, ErrorKind, Row, SqlState, Type};
 use live::{check_token, connect};
 
 /// The server's text for an array, and the array, are each other.
@@ -216,28 +216,106 @@ async fn r60_elements_of_custom_types_and_vectors() {
 }
 
 #[tokio::test]
-async fn a_type_without_binary_input_takes_text_and_no_array() {
+async fn r60_arrays_without_a_binary_form_go_there_and_back() {
     let mut connection = connect().await;
-    let acl = "kornak=r/kornak";
-    for _ in 0..2 {
-        let user: String = connection
-            .fetch_one("select current_user::text", ())
+    connection
+        .batch_execute(
+            r#"drop role if exists "kornak \ ""odd"", {role}"; create role "kornak \ ""odd"", {role}";
+             create temp table acls (id int4, acl aclitem[], own aclitem)"#,
+        )
+        .await
+        .unwrap();
+    let acls: Vec<String> = connection
+        .fetch_one(
+            r#"select array[makeaclitem(r.oid, 10, 'SELECT', false), '=r/' || quote_ident(
+                 current_user)]::aclitem[] from pg_roles r where rolname like 'kornak%odd%'"#,
+            (),
+        )
+        .await
+        .unwrap();
+    let [odd, public] = acls.as_slice() else {
+        panic!("{acls:?}");
+    };
+    assert!(
+        odd.starts_with(r#""kornak \ """#) && odd.contains("{role}"),
+        "{odd}"
+    );
+    for turn in 0..2 {
+        let row = (turn, &acls, odd);
+        connection
+            .execute("insert into acls values ($1, $2, $3)", row)
             .await
             .unwrap();
-        let acl = acl.replace("kornak", &user);
-        let text: String = connection
-            .fetch_one("select ($1::aclitem)::text", (&acl,))
+        // In a transaction the statement is described first, which fails nothing.
+        let mut transaction = connection.begin().await.unwrap();
+        let (back, own): (Vec<String>, String) = transaction
+            .fetch_one("select acl, own from acls where id = $1", (turn,))
             .await
             .unwrap();
-        assert_eq!(text, acl);
-        let error = connection
-            .fetch_one::<String>("select ($1::aclitem[])::text", (vec![acl],))
+        assert_eq!((&back, &own), (&acls, odd));
+        transaction.commit().await.unwrap();
+
+        let some = vec![Some(odd.clone()), None];
+        let same: Vec<Option<String>> = connection
+            .fetch_one("select $1::aclitem[]", (&some,))
             .await
-            .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Encode, "{error}");
-        assert!(error.to_string().contains("no binary form"), "{error}");
-        check_token(&mut connection).await;
+            .unwrap();
+        assert_eq!(same, some);
+        let nested = vec![acls.clone(), acls.clone()];
+        let (same, text): (Vec<Vec<String>>, String) = connection
+            .fetch_one(
+                "select $1::aclitem[], ($1::aclitem[])[2:2][1:1]::text",
+                (&nested,),
+            )
+            .await
+            .unwrap();
+        assert_eq!(same, nested);
+        assert!(text.starts_with("{{\""), "{text}");
+        let bounds = [Dimension::new(2).starting_at(-1)];
+        let array = Array::new(bounds, acls.clone()).unwrap();
+        let (same, at): (Array<String>, String) = connection
+            .fetch_one("select $1::aclitem[], ($1::aclitem[])[0]", (&array,))
+            .await
+            .unwrap();
+        assert_eq!((&same, &at), (&array, public));
+        let none: Vec<String> = connection
+            .fetch_one("select $1::aclitem[]", (Vec::<String>::new(),))
+            .await
+            .unwrap();
+        assert_eq!(none, [""; 0]);
     }
+
+    let wrong = connection.fetch_one::<Vec<i32>>("select acl from acls limit 1", ());
+    let error = wrong.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
+    assert!(error.to_string().contains("Vec of Strings"), "{error}");
+    let wrong =
+        connection.fetch_one::<String>("select ($1::aclitem[])::text", (vec![Date::from_days(1)],));
+    let error = wrong.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Encode, "{error}");
+    connection
+        .batch_execute(r#"drop table acls; drop role "kornak \ ""odd"", {role}""#)
+        .await
+        .unwrap();
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r60_the_privileges_of_the_catalogue_are_lists() {
+    let mut connection = connect().await;
+    let acls: Vec<(String, Option<Vec<String>>, Option<String>)> = connection
+        .fetch_all(
+            "select oid::regclass::text, relacl, array_to_string(relacl, '|') from pg_class
+             order by oid",
+            (),
+        )
+        .await
+        .unwrap();
+    assert!(acls.iter().any(|(_, acl, _)| acl.is_some()));
+    for (name, acl, joined) in acls {
+        assert_eq!(acl.map(|acl| acl.join("|")), joined, "{name}");
+    }
+    check_token(&mut connection).await;
 }
 
 #[tokio::test]

@@ -45,6 +45,9 @@ const LONGEST_NUMBER: usize = MOST_DIGITS / 2 + 2 * (MOST_DIGITS / 2);
 /// The fewest bytes that an element of an array takes: the length of a NULL or of nothing.
 const ELEMENT: usize = 4;
 
+/// The fewest bytes that an element of an array in text form takes.
+const TEXT_ELEMENT: usize = 2;
+
 /// The fewest bytes that a field of a record takes: its type and its length.
 const FIELD: usize = 8;
 
@@ -148,6 +151,11 @@ fn count() {
                 if !(decoder.accepts)(&ty, format) {
                     continue;
                 }
+                // In an array's text, an element is a character and a comma.
+                let per_byte = match (format, ty.element()) {
+                    (Format::Text, Some(_)) => per_byte * ELEMENT / TEXT_ELEMENT,
+                    _ => per_byte,
+                };
                 for input in &inputs {
                     let bytes = allocated(|| (decoder.decode)(input, &ty, format));
                     *most = (*most).max(bytes.saturating_sub(room).div_ceil(input.len().max(1)));
@@ -285,6 +293,11 @@ fn promising(ty: &Type, inputs: &mut Vec<Vec<u8>>) {
     let Some(element) = ty.element() else {
         return;
     };
+    for one in ["a", "NULL", "\"\"", "\"\\\\\"", "{a}", "{{{{{a}}}}}"] {
+        let elements = vec![one; LONG / (one.len() + 1)].join(",");
+        inputs.push(format!("{{{elements}}}").into_bytes());
+        inputs.push(format!("{{{elements},").into_bytes());
+    }
     for dimensions in [1_u32, 2, 6] {
         for (length, size) in [
             (-1, 0),

@@ -193,6 +193,17 @@ fn of_transparent(
             #decode::accepts_text(__ty)
         }
 
+        fn accepts_text_element(__ty: &#support::Type) -> bool {
+            #decode::accepts_text_element(__ty)
+        }
+
+        fn decode_text(
+            __text: #support::String,
+            __ty: &#support::Type,
+        ) -> ::core::result::Result<Self, #support::DecodeError> {
+            #decode::decode_text(__text, __ty).map(#wrap).map_err(#support::read_as::<Self>)
+        }
+
         fn accepts_element(__ty: &#support::Type) -> bool {
             #decode::accepts_element(__ty)
         }

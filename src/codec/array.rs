@@ -3,11 +3,15 @@
 //!
 //! `Vec<T>` and its like have one dimension, `Vec<Vec<T>>` has two. Lower bounds are 1 on
 //! the way out and dropped on the way in; [`Array`](super::Array) keeps them.
+//!
+//! Where the elements have no binary form, the array comes and goes as text, and its elements are
+//! what can be read from text, and be written as such.
 
 use std::sync::Arc;
 
+use super::text_array::{TextElement, quote, unescape};
 use super::{DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue, Reader};
-use super::{check, missing_binary_form, rust_name, wrong_encode_type};
+use super::{check, rust_name, wrong_encode_type};
 use crate::buffer::{Mark, checked_length};
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Format, Kind, Type, array_oid, oid};
@@ -64,6 +68,22 @@ impl ArrayHeader {
         Ok(this)
     }
 
+    /// The header of an array in either form, and a reader before its first element.
+    pub(super) fn of<'r>(
+        value: RawValue<'r, '_>,
+        element: &Type,
+    ) -> Result<(Self, Reader<'r>), DecodeError> {
+        if value.format() == Format::Text {
+            return Self::read_text(value.bytes(), element.oid());
+        }
+        let mut reader = value.reader();
+        let header = Self::read(&mut reader)?;
+        if header.dimensions == 0 {
+            reader.finish()?;
+        }
+        Ok((header, reader))
+    }
+
     /// The length and lower bound of each dimension.
     pub(super) fn shape(&self) -> impl Iterator<Item = (usize, i32)> {
         let counts = self.counts.iter().copied();
@@ -79,6 +99,7 @@ pub struct ArrayElements<'r, 't> {
     ty: &'t Type,
     /// The counts of the row's dimensions, the outer one first; never empty.
     counts: &'t [usize],
+    format: Format,
 }
 
 impl<'r, 't> ArrayElements<'r, 't> {
@@ -88,6 +109,15 @@ impl<'r, 't> ArrayElements<'r, 't> {
             reader,
             ty,
             counts: count,
+            format: Format::Binary,
+        }
+    }
+
+    /// The same elements in text form.
+    pub(super) fn in_text(self) -> Self {
+        Self {
+            format: Format::Text,
+            ..self
         }
     }
 
@@ -113,15 +143,40 @@ impl<'r, 't> ArrayElements<'r, 't> {
 
     /// Nothing must follow the elements that were read.
     pub(super) fn finish(&self) -> Result<(), DecodeError> {
-        self.reader.finish()
+        match self.format {
+            Format::Binary => self.reader.finish(),
+            Format::Text => TextElement::finish(&self.reader),
+        }
     }
 
     /// Reads the elements of a row one by one.
     pub(super) fn decode_each<T: Decode<'r>>(&mut self) -> Result<Vec<T>, DecodeError> {
+        if self.format == Format::Text {
+            return self.decode_texts();
+        }
         self.decode_with(|bytes, ty| match bytes {
             Some(bytes) => T::decode(RawValue::new(bytes, ty, Format::Binary)),
             None => T::decode_null(ty),
         })
+    }
+
+    /// Reads the elements of a row in text form.
+    #[cold]
+    fn decode_texts<T: Decode<'r>>(&mut self) -> Result<Vec<T>, DecodeError> {
+        // The header was made from the elements: they are all there.
+        let count = self.counts[0];
+        let mut values = Vec::with_capacity(count);
+        for index in 0..count {
+            let value = match TextElement::next(&mut self.reader)? {
+                TextElement::Null => T::decode_null(self.ty),
+                TextElement::Plain(text) => T::decode(RawValue::new(text, self.ty, Format::Text)),
+                TextElement::Escaped(text) => {
+                    unescape(text).and_then(|text| T::decode_text(text, self.ty))
+                }
+            };
+            values.push(value.map_err(|error| at_element(error, index))?);
+        }
+        Ok(values)
     }
 
     /// Reads the rows of a row, each by `read`.
@@ -183,6 +238,10 @@ fn accepts_array<'r, T: Decode<'r>>(ty: &Type) -> bool {
     array_element(ty).is_some_and(T::accepts_element)
 }
 
+fn accepts_text_array<'r, T: Decode<'r>>(ty: &Type) -> bool {
+    array_element(ty).is_some_and(T::accepts_text_element)
+}
+
 /// The type of the elements of arrays of type `ty`, looked through domains.
 pub(super) fn array_element(ty: &Type) -> Option<&Type> {
     match ty.kind() {
@@ -213,7 +272,7 @@ fn decode_array<'r, T: Decode<'r>, C>(value: RawValue<'r, '_>) -> Result<Vec<T>,
     let Kind::Array(element) = value.ty().kind() else {
         return Err(check::wrong_decode_type::<C>(value.ty()));
     };
-    if T::DIMENSIONS == 0 {
+    if T::DIMENSIONS == 0 && value.format() == Format::Binary {
         if let Some((count, reader)) = one_dimension(value.bytes(), element.oid()) {
             let mut elements = ArrayElements::flat(reader, element.base(), &count);
             let values = T::decode_elements(&mut elements)?;
@@ -221,13 +280,11 @@ fn decode_array<'r, T: Decode<'r>, C>(value: RawValue<'r, '_>) -> Result<Vec<T>,
             return Ok(values);
         }
     }
-    let mut reader = value.reader();
-    let header = ArrayHeader::read(&mut reader)?;
+    let (header, reader) = ArrayHeader::of(value, element)?;
     if header.element_oid != element.oid() {
         return Err(wrong_element::<C>(value.ty(), header.element_oid));
     }
     if header.dimensions == 0 {
-        reader.finish()?;
         return Ok(Vec::new());
     }
     if header.dimensions != T::DIMENSIONS + 1 {
@@ -237,6 +294,7 @@ fn decode_array<'r, T: Decode<'r>, C>(value: RawValue<'r, '_>) -> Result<Vec<T>,
         reader,
         ty: element.base(),
         counts: &header.counts[..header.dimensions],
+        format: value.format(),
     };
     let values = T::decode_elements(&mut elements)?;
     elements.finish()?;
@@ -285,12 +343,20 @@ impl<'r, T: Decode<'r>> Decode<'r> for Vec<T> {
         accepts_array::<T>(ty)
     }
 
+    fn accepts_text(ty: &Type) -> bool {
+        accepts_text_array::<T>(ty)
+    }
+
     fn check_type(ty: &Type) -> Result<(), DecodeError> {
         check_array::<T, Self>(ty, Self::accepts(ty))
     }
 
     fn accepts_element(ty: &Type) -> bool {
         T::accepts_element(ty)
+    }
+
+    fn accepts_text_element(ty: &Type) -> bool {
+        T::accepts_text_element(ty)
     }
 
     #[inline]
@@ -311,12 +377,20 @@ impl<'r, T: Decode<'r>, const N: usize> Decode<'r> for [T; N] {
         accepts_array::<T>(ty)
     }
 
+    fn accepts_text(ty: &Type) -> bool {
+        accepts_text_array::<T>(ty)
+    }
+
     fn check_type(ty: &Type) -> Result<(), DecodeError> {
         check_array::<T, Self>(ty, Self::accepts(ty))
     }
 
     fn accepts_element(ty: &Type) -> bool {
         T::accepts_element(ty)
+    }
+
+    fn accepts_text_element(ty: &Type) -> bool {
+        T::accepts_text_element(ty)
     }
 
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
@@ -338,12 +412,20 @@ macro_rules! decode_into {
                     accepts_array::<T>(ty)
                 }
 
+                fn accepts_text(ty: &Type) -> bool {
+                    accepts_text_array::<T>(ty)
+                }
+
                 fn check_type(ty: &Type) -> Result<(), DecodeError> {
                     check_array::<T, Self>(ty, Self::accepts(ty))
                 }
 
                 fn accepts_element(ty: &Type) -> bool {
                     T::accepts_element(ty)
+                }
+
+                fn accepts_text_element(ty: &Type) -> bool {
+                    T::accepts_text_element(ty)
                 }
 
                 fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
@@ -401,6 +483,9 @@ impl<'w, 'a, 't> ArrayWriter<'w, 'a, 't> {
     /// Writes one element with its length.
     #[inline]
     pub(super) fn element<T: Encode + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        if self.out.format() == Format::Text {
+            return self.text_element(value);
+        }
         let length = self.out.begin_part();
         match value.encode(self.ty, self.out)? {
             IsNull::No => self.out.end_part(length),
@@ -412,6 +497,24 @@ impl<'w, 'a, 't> ArrayWriter<'w, 'a, 't> {
         }
     }
 
+    /// Writes one element in text form.
+    #[cold]
+    fn text_element<T: Encode + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        let start = self.out.mark();
+        match value.encode(self.ty, self.out)? {
+            IsNull::No => {
+                let quoted = quote(self.out.since(start));
+                self.out.truncate(start);
+                self.out.put_slice(&quoted);
+            }
+            IsNull::Yes => {
+                self.out.truncate(start);
+                self.out.put_slice(b"NULL");
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the elements of one row, or its rows.
     #[inline]
     pub(super) fn row<T: Encode>(&mut self, values: &[T]) -> Result<(), EncodeError> {
@@ -420,13 +523,20 @@ impl<'w, 'a, 't> ArrayWriter<'w, 'a, 't> {
             Some(count) if count == values.len() => {}
             Some(count) => return Err(ragged(count, values.len())),
         }
+        let is_text = self.out.format() == Format::Text;
         self.level += 1;
         for (index, value) in values.iter().enumerate() {
+            if is_text {
+                self.out.put_u8(if index == 0 { b'{' } else { b',' });
+            }
             value
                 .encode_element(self)
                 .map_err(|error| error.at(format_args!("element {index}")))?;
         }
         self.level -= 1;
+        if is_text {
+            self.out.put_u8(b'}');
+        }
         Ok(())
     }
 }
@@ -444,8 +554,12 @@ impl<T: Encode> Encode for [T] {
             return Err(wrong_encode_type::<Self>(ty));
         }
         let start = out.mark();
-        // The lengths are known when the elements are written.
-        let flags = put_header::<Self>(ty, element, (0..dimensions).map(|_| (0, 1)), out)?;
+        let is_text = out.format() == Format::Text;
+        // The lengths are known when the elements are written. A text doesn't begin with them.
+        let flags = match is_text {
+            true => start,
+            false => put_header(ty, element, (0..dimensions).map(|_| (0, 1)), out)?,
+        };
         let mut array = ArrayWriter::flat(element.base(), out);
         array.row(self)?;
         let ArrayWriter {
@@ -456,7 +570,15 @@ impl<T: Encode> Encode for [T] {
         let written = &written[..dimensions];
         if written.iter().any(|count| count.unwrap_or(0) == 0) {
             out.truncate(start);
-            put_header::<Self>(ty, element, std::iter::empty(), out)?;
+            match is_text {
+                true => out.put_slice(b"{}"),
+                false => {
+                    put_header(ty, element, std::iter::empty(), out)?;
+                }
+            }
+            return Ok(IsNull::No);
+        }
+        if is_text {
             return Ok(IsNull::No);
         }
         out.patch_i32(flags, 0, i32::from(has_null));
@@ -506,15 +628,12 @@ encode_as_slice! { Vec<T>; [T; N], const N; }
 /// Writes what stands in front of an array's elements: `shape` has the length and lower bound
 /// of each dimension, none for an empty array. Returns the place of the flags, which tell
 /// whether an element is NULL.
-pub(super) fn put_header<C: ?Sized>(
+pub(super) fn put_header(
     ty: &Type,
     element: &Type,
     shape: impl Iterator<Item = (usize, i32)>,
     out: &mut ParamWriter<'_>,
 ) -> Result<Mark, EncodeError> {
-    if out.format() == Format::Text {
-        return Err(missing_binary_form::<C>(ty));
-    }
     let start = out.mark();
     out.put_i32(0);
     let flags = out.mark();

@@ -37,6 +37,14 @@ pub fn missing_binary_form<T: ?Sized>(ty: &Type) -> EncodeError {
         .with_hint("use a string, which is sent as text")
 }
 
+/// A text in an array's text form isn't there as it is meant, and a `T` borrows.
+#[cold]
+pub(super) fn not_borrowable<T: ?Sized>(ty: &Type) -> DecodeError {
+    DecodeError::new("its text has quotes or backslashes in it, and can't be borrowed")
+        .with_types(ty, rust_name::<T>())
+        .with_hint("read it into a String")
+}
+
 /// What goes wrong with the value inside of a `T`, which is written like it.
 #[cold]
 pub fn written_as<T: ?Sized>(error: EncodeError) -> EncodeError {
@@ -156,6 +164,7 @@ fn extension_hint(ty: &Type) -> &'static str {
         Extension::Vector => "kornak::codec::Vector",
         Extension::Halfvec => "kornak::codec::HalfVector",
         Extension::Sparsevec => "kornak::codec::SparseVector",
+        Extension::None if !ty.has_binary_output() => "String",
         Extension::None => "String, with the column cast to text",
     }
 }
@@ -171,6 +180,7 @@ fn array_hint(element: &Type) -> &'static str {
         oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME => "Vec<String>",
         oid::BYTEA => "Vec<Vec<u8>>",
         oid::UUID => "Vec<kornak::Uuid>",
+        _ if !element.has_binary_output() => "Vec<String>",
         _ => "a Vec of the Rust type of its elements",
     }
 }

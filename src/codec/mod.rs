@@ -12,7 +12,8 @@
 //!
 //! What has a binary form that no derive can know takes the two traits by hand. The driver's
 //! own types have little else, so that such a codec costs what a built-in one does. It is
-//! called directly, once for each value, with the bytes where they lie in the read buffer, and
+//! called directly, once for each value, with the bytes where they lie in the read buffer
+//! (`#[inline]` spares the call), and
 //! [`Decode::accepts`] is asked once for a statement. Where the length of a value is known before
 //! it is written, [`Encode::encode_with_length`] writes both in one step. Any bytes must give a
 //! value or an error: read them with a [`Reader`], which can't leave them, and never size an
@@ -42,6 +43,7 @@
 //! }
 //!
 //! impl Encode for Place {
+//!     #[inline]
 //!     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
 //!         if *ty != Type::POINT {
 //!             return Err(wrong_encode_type::<Self>(ty));
@@ -51,6 +53,7 @@
 //!     }
 //!
 //!     // The same in one step with the length of 16.
+//!     #[inline]
 //!     fn encode_with_length(
 //!         &self,
 //!         ty: &Type,
@@ -68,6 +71,7 @@
 //!         *ty == Type::POINT
 //!     }
 //!
+//!     #[inline]
 //!     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
 //!         let mut reader = value.reader();
 //!         let (longitude, latitude) = (reader.f64()?, reader.f64()?);
@@ -124,6 +128,7 @@
 //! impl Encode for Photo {
 //!     const DECLARED: DeclaredType = DeclaredType::Oid(oid::BYTEA);
 //!
+//!     #[inline]
 //!     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
 //!         if *ty != Type::BYTEA {
 //!             return Err(wrong_encode_type::<Self>(ty));
@@ -132,6 +137,7 @@
 //!         Ok(IsNull::No)
 //!     }
 //!
+//!     #[inline]
 //!     fn encode_with_length(
 //!         &self,
 //!         ty: &Type,
@@ -156,11 +162,13 @@
 //! impl Encode for Country {
 //!     const DECLARED: DeclaredType = DeclaredType::Text;
 //!
+//!     #[inline]
 //!     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
 //!         let written = self.as_str().encode(ty, out);
 //!         written.map_err(|error| error.with_rust_type(rust_name::<Self>()))
 //!     }
 //!
+//!     #[inline]
 //!     fn encode_with_length(
 //!         &self,
 //!         ty: &Type,
@@ -204,6 +212,7 @@
 //!         <&str>::accepts(ty)
 //!     }
 //!
+//!     #[inline]
 //!     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
 //!         match <&str>::decode(value).map_err(|e| e.with_rust_type(rust_name::<Self>()))? {
 //!             "Y" => Ok(Self(true)),
@@ -259,6 +268,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod text;
+mod text_array;
 mod text_search;
 mod uuid;
 mod value;
@@ -399,6 +409,7 @@ pub trait Encode {
     /// struct Pieces(i32);
     ///
     /// impl Encode for Pieces {
+    ///     #[inline]
     ///     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
     ///         if *ty != Type::INT4 {
     ///             return Err(wrong_encode_type::<Self>(ty));
@@ -407,6 +418,7 @@ pub trait Encode {
     ///         Ok(IsNull::No)
     ///     }
     ///
+    ///     #[inline]
     ///     fn encode_with_length(
     ///         &self,
     ///         ty: &Type,
@@ -586,6 +598,20 @@ pub trait Decode<'r>: Sized {
     #[doc(hidden)]
     fn accepts_element(ty: &Type) -> bool {
         Self::accepts(ty)
+    }
+
+    /// [`accepts_element`](Self::accepts_element) of arrays in text form.
+    #[doc(hidden)]
+    fn accepts_text_element(ty: &Type) -> bool {
+        Self::accepts_text(ty)
+    }
+
+    /// Reads the value from its text form, where that doesn't lie in the row as it is: an
+    /// element of an array that has a quote or a backslash in it.
+    #[doc(hidden)]
+    fn decode_text(text: String, ty: &Type) -> Result<Self, DecodeError> {
+        let _ = text;
+        Err(check::not_borrowable::<Self>(ty))
     }
 
     /// How many dimensions of an array `Self` takes up.

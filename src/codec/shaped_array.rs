@@ -9,7 +9,7 @@ use super::array::{check_array, put_header, wrong_element};
 use super::{ArrayWriter, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
 use super::{MAX_DIMENSIONS, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Kind, Type};
+use crate::types::{Format, Kind, Type};
 
 /// An array of any number of dimensions, with their lower bounds.
 ///
@@ -269,13 +269,13 @@ impl<T: Encode> Array<T> {
         element: &Type,
         out: &mut ParamWriter<'_>,
     ) -> Result<IsNull, EncodeError> {
+        if out.format() == Format::Text {
+            self.encode_text(element, out)?;
+            return Ok(IsNull::No);
+        }
         let shape = self.dimensions.iter();
-        let flags = put_header::<Self>(
-            ty,
-            element,
-            shape.map(|one| (one.length, one.lower_bound)),
-            out,
-        )?;
+        let shape = shape.map(|one| (one.length, one.lower_bound));
+        let flags = put_header(ty, element, shape, out)?;
         let mut array = ArrayWriter::flat(element.base(), out);
         for (index, value) in self.elements.iter().enumerate() {
             array
@@ -287,11 +287,53 @@ impl<T: Encode> Array<T> {
         }
         Ok(IsNull::No)
     }
+
+    /// Writes the text form of the array.
+    #[cold]
+    fn encode_text(&self, element: &Type, out: &mut ParamWriter<'_>) -> Result<(), EncodeError> {
+        if self.dimensions.iter().any(|one| one.lower_bound != 1) {
+            for one in &self.dimensions {
+                let bounds = format!("[{}:{}]", one.lower_bound, one.upper_bound());
+                out.put_slice(bounds.as_bytes());
+            }
+            out.put_u8(b'=');
+        }
+        if self.elements.is_empty() {
+            out.put_slice(b"{}");
+        }
+        for (index, value) in self.elements.iter().enumerate() {
+            if index > 0 {
+                out.put_u8(b',');
+            }
+            out.put_slice(&b"{{{{{{"[..self.rows_at(index)]);
+            ArrayWriter::flat(element.base(), out)
+                .element(value)
+                .map_err(|error| error.at(format_args!("element {index}")))?;
+            out.put_slice(&b"}}}}}}"[..self.rows_at(index + 1)]);
+        }
+        Ok(())
+    }
+
+    /// How many rows begin with the element at `index`; as many end before it.
+    fn rows_at(&self, index: usize) -> usize {
+        let mut size = 1;
+        let inner = self.dimensions.iter().rev();
+        inner
+            .take_while(|one| {
+                size *= one.length;
+                index % size == 0
+            })
+            .count()
+    }
 }
 
 impl<'r, T: Decode<'r>> Decode<'r> for Array<T> {
     fn accepts(ty: &Type) -> bool {
         array_element(ty).is_some_and(T::accepts)
+    }
+
+    fn accepts_text(ty: &Type) -> bool {
+        array_element(ty).is_some_and(T::accepts_text)
     }
 
     fn check_type(ty: &Type) -> Result<(), DecodeError> {
@@ -302,15 +344,17 @@ impl<'r, T: Decode<'r>> Decode<'r> for Array<T> {
         let Kind::Array(element) = value.ty().kind() else {
             return Err(super::wrong_decode_type::<Self>(value.ty()));
         };
-        let mut reader = value.reader();
-        let header = ArrayHeader::read(&mut reader)?;
+        let (header, reader) = ArrayHeader::of(value, element)?;
         if header.element_oid != element.oid() {
             return Err(wrong_element::<Self>(value.ty(), header.element_oid));
         }
-        Self::decode_flat(
-            &header,
-            ArrayElements::flat(reader, element.base(), &[header.total]),
-        )
+        let count = [header.total];
+        let elements = ArrayElements::flat(reader, element.base(), &count);
+        let elements = match value.format() {
+            Format::Binary => elements,
+            Format::Text => elements.in_text(),
+        };
+        Self::decode_flat(&header, elements)
     }
 }
 

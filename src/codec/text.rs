@@ -167,6 +167,10 @@ macro_rules! decode_copied {
                 fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
                     Ok(utf8::<Self>(text_bytes::<Self>(value)?, value)?.into())
                 }
+
+                fn decode_text(text: String, _: &Type) -> Result<Self, DecodeError> {
+                    Ok(text.into())
+                }
             }
         )*
     };
@@ -187,12 +191,21 @@ impl<'r> Decode<'r> for char {
     #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let text = utf8::<Self>(text_bytes::<Self>(value)?, value)?;
-        let mut characters = text.chars();
-        match (characters.next(), characters.next()) {
-            (Some(character), None) => Ok(character),
-            _ => Err(value.error::<Self>("it does not have exactly one character")),
-        }
+        one_character(text).ok_or_else(|| value.error::<Self>(NOT_ONE))
     }
+
+    fn decode_text(text: String, ty: &Type) -> Result<Self, DecodeError> {
+        one_character(&text)
+            .ok_or_else(|| DecodeError::new(NOT_ONE).with_types(ty, rust_name::<Self>()))
+    }
+}
+
+const NOT_ONE: &str = "it does not have exactly one character";
+
+fn one_character(text: &str) -> Option<char> {
+    let mut characters = text.chars();
+    let first = characters.next()?;
+    characters.next().is_none().then_some(first)
 }
 
 /// The bytes of the text in `value`, without the version byte where its type has one.

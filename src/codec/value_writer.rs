@@ -98,6 +98,8 @@ impl<'a> ValueWriter<'a> {
     /// # Errors
     ///
     /// Those of [`Encode::encode`](super::Encode::encode).
+    // Inlined beside a step of its own, it would cost that registers.
+    #[inline(never)]
     pub fn measured<T: DynEncode + ?Sized>(
         self,
         value: &T,

@@ -46,6 +46,10 @@ impl<'r, T: Decode<'r>> Decode<'r> for Option<T> {
         T::accepts_text(ty)
     }
 
+    fn decode_text(text: String, ty: &Type) -> Result<Self, DecodeError> {
+        T::decode_text(text, ty).map(Some)
+    }
+
     #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         T::decode(value).map(Some)
@@ -107,6 +111,14 @@ impl<'r, T: Decode<'r>> Decode<'r> for Box<T> {
 
     fn accepts_text(ty: &Type) -> bool {
         T::accepts_text(ty)
+    }
+
+    fn accepts_text_element(ty: &Type) -> bool {
+        T::accepts_text_element(ty)
+    }
+
+    fn decode_text(text: String, ty: &Type) -> Result<Self, DecodeError> {
+        T::decode_text(text, ty).map(Self::new)
     }
 
     fn accepts_element(ty: &Type) -> bool {

@@ -87,6 +87,11 @@ impl<'a> ParamWriter<'a> {
         self.buffer.mark()
     }
 
+    /// What was written after `mark`.
+    pub(super) fn since(&self, mark: Mark) -> &[u8] {
+        self.buffer.since(mark)
+    }
+
     /// Drops what was written after `mark`.
     #[inline]
     pub(super) fn truncate(&mut self, mark: Mark) {

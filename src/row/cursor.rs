@@ -9,7 +9,7 @@ use super::plan::VisitPlans;
 use crate::codec::{Decode, RawValue};
 use crate::error::{DecodeError, Error, Result};
 use crate::protocol::RowBytes;
-use crate::types::Format;
+use crate::types::{Format, Kind, Type};
 
 /// A row that is visited in place. Values that borrow (`&str`, `&[u8]`) point into the read
 /// buffer and live as long as the visit.
@@ -257,7 +257,7 @@ pub(crate) fn check_type<'r, T: Decode<'r>>(column: &Column) -> Result<()> {
     match column.format {
         Format::Binary => T::check_type(ty),
         Format::Text if T::accepts_text(ty) => Ok(()),
-        Format::Text => Err(text_only()),
+        Format::Text => Err(text_only(ty)),
     }
     .map_err(|error| locate::<T>(error, column))
 }
@@ -280,8 +280,12 @@ fn locate<T>(error: DecodeError, column: &Column) -> Error {
 }
 
 #[cold]
-fn text_only() -> DecodeError {
-    DecodeError::new("the type has no binary form on the server").with_hint("read it into a String")
+fn text_only(ty: &Type) -> DecodeError {
+    let hint = match ty.kind() {
+        Kind::Array(_) => "read it into a Vec of Strings",
+        _ => "read it into a String",
+    };
+    DecodeError::new("the type has no binary form on the server").with_hint(hint)
 }
 
 #[cold]

@@ -42,4 +42,8 @@ impl<'r> Decode<'r> for SmolStr {
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         Ok(Self::new(utf8::<Self>(text_bytes::<Self>(value)?, value)?))
     }
+
+    fn decode_text(text: String, _: &Type) -> Result<Self, DecodeError> {
+        Ok(Self::from(text))
+    }
 }

@@ -212,45 +212,7 @@ fn read_points(reader: &mut Reader<'_>) -> Result<Vec<Point>, DecodeError> {
     (0..count).map(|_| Point::read(reader)).collect()
 }
 
-/// The codec of a type that is so many numbers, one after the other.
-macro_rules! numbers {
-    ($name:ident, $oid:ident, $size:literal, |$this:ident| $numbers:expr, |$reader:ident| $read:expr) => {
-        encode_fixed!($name, $oid, Described, $name::bytes);
-
-        impl $name {
-            #[inline]
-            fn bytes(&self) -> [u8; $size] {
-                let $this = self;
-                in_network_order($numbers)
-            }
-        }
-
-        decode!($name, $oid, |$reader| $read);
-    };
-}
-
-/// The codec of a type that has any number of points.
-macro_rules! points {
-    ($name:ident, $oid:ident, |$this:ident, $ty:ident, $out:ident| $write:expr, |$reader:ident| $read:expr) => {
-        impl Encode for $name {
-            fn encode(
-                &self,
-                $ty: &Type,
-                $out: &mut ParamWriter<'_>,
-            ) -> Result<IsNull, EncodeError> {
-                if $ty.oid() != oid::$oid {
-                    return Err(wrong_encode_type::<Self>($ty));
-                }
-                let $this = self;
-                $write?;
-                Ok(IsNull::No)
-            }
-        }
-
-        decode!($name, $oid, |$reader| $read);
-    };
-}
-
+/// How a type is read whose parts come one after the other.
 macro_rules! decode {
     ($name:ident, $oid:ident, |$reader:ident| $read:expr) => {
         impl<'r> Decode<'r> for $name {
@@ -269,80 +231,86 @@ macro_rules! decode {
     };
 }
 
-numbers!(Line, LINE, 24, |this| [this.a, this.b, this.c], |reader| {
-    Self {
-        a: reader.f64()?,
-        b: reader.f64()?,
-        c: reader.f64()?,
-    }
-});
-numbers!(
-    LineSegment,
-    LSEG,
-    32,
-    |this| [this.start.x, this.start.y, this.end.x, this.end.y],
-    |reader| {
-        Self {
-            start: Point::read(reader)?,
-            end: Point::read(reader)?,
-        }
-    }
-);
-numbers!(
-    Rectangle,
-    BOX,
-    32,
-    |this| [this.high.x, this.high.y, this.low.x, this.low.y],
-    |reader| {
-        Self {
-            high: Point::read(reader)?,
-            low: Point::read(reader)?,
-        }
-    }
-);
-numbers!(
-    Circle,
-    CIRCLE,
-    24,
-    |this| [this.center.x, this.center.y, this.radius],
-    |reader| {
-        Self {
-            center: Point::read(reader)?,
-            radius: reader.f64()?,
-        }
-    }
-);
-points!(
-    Path,
-    PATH,
-    |this, ty, out| {
-        out.put_u8(u8::from(this.is_closed));
-        write_all::<Self>(&this.points, ty, out)
-    },
-    |reader| {
-        Self {
-            is_closed: reader.u8()? != 0,
-            points: read_points(reader)?,
-        }
-    }
-);
-points!(
-    Polygon,
-    POLYGON,
-    |this, ty, out| write_all::<Self>(&this.points, ty, out),
-    |reader| {
-        Self {
-            points: read_points(reader)?,
-        }
-    }
-);
+/// How a type is written that is so many numbers.
+macro_rules! encode_numbers {
+    ($name:ident, $oid:ident, $size:literal, |$this:ident| $numbers:expr) => {
+        encode_fixed!($name, $oid, Described, $name::bytes);
 
-fn write_all<T>(points: &[Point], ty: &Type, out: &mut ParamWriter<'_>) -> Result<(), EncodeError> {
+        impl $name {
+            #[inline]
+            fn bytes(&self) -> [u8; $size] {
+                let $this = self;
+                in_network_order($numbers)
+            }
+        }
+    };
+}
+
+encode_numbers!(Line, LINE, 24, |this| [this.a, this.b, this.c]);
+encode_numbers!(LineSegment, LSEG, 32, |this| {
+    [this.start.x, this.start.y, this.end.x, this.end.y]
+});
+encode_numbers!(Rectangle, BOX, 32, |this| {
+    [this.high.x, this.high.y, this.low.x, this.low.y]
+});
+encode_numbers!(Circle, CIRCLE, 24, |this| {
+    [this.center.x, this.center.y, this.radius]
+});
+
+decode!(Line, LINE, |reader| Self {
+    a: reader.f64()?,
+    b: reader.f64()?,
+    c: reader.f64()?,
+});
+decode!(LineSegment, LSEG, |reader| Self {
+    start: Point::read(reader)?,
+    end: Point::read(reader)?,
+});
+decode!(Rectangle, BOX, |reader| Self {
+    high: Point::read(reader)?,
+    low: Point::read(reader)?,
+});
+decode!(Circle, CIRCLE, |reader| Self {
+    center: Point::read(reader)?,
+    radius: reader.f64()?,
+});
+decode!(Path, PATH, |reader| Self {
+    is_closed: reader.u8()? != 0,
+    points: read_points(reader)?,
+});
+decode!(Polygon, POLYGON, |reader| Self {
+    points: read_points(reader)?,
+});
+
+impl Encode for Path {
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        if ty.oid() != oid::PATH {
+            return Err(wrong_encode_type::<Self>(ty));
+        }
+        out.put_u8(u8::from(self.is_closed));
+        write_all::<Self>(&self.points, ty, out)
+    }
+}
+
+impl Encode for Polygon {
+    fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        if ty.oid() != oid::POLYGON {
+            return Err(wrong_encode_type::<Self>(ty));
+        }
+        write_all::<Self>(&self.points, ty, out)
+    }
+}
+
+fn write_all<T>(
+    points: &[Point],
+    ty: &Type,
+    out: &mut ParamWriter<'_>,
+) -> Result<IsNull, EncodeError> {
     out.put_count::<T>(points.len(), ty)?;
     for point in points {
         out.put_slice(&point.bytes());
     }
-    Ok(())
+    Ok(IsNull::No)
 }
 
 encode_fixed!(Point, POINT, Described, Point::bytes);

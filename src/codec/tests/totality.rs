@@ -3,7 +3,7 @@
 use super::registry::{Decoder, decoders, seeds, types};
 use super::{decode_value, from_hex};
 use crate::codec::{Uuid, type_hint};
-use crate::types::{Format, Type};
+use crate::types::{Format, Kind, Type};
 
 /// Numbers that are the same each time (xorshift64*).
 struct Random(u64);
@@ -106,5 +106,8 @@ fn every_type_that_can_be_read_is_advised() {
             assert!(!hint.contains("cast to text"), "{ty}: {hint}");
         }
     }
-    assert!(type_hint(&Type::ACLITEM).contains("cast to text"));
+    assert_eq!(type_hint(&Type::ACLITEM), "String");
+    assert_eq!(type_hint(&Type::ACLITEM_ARRAY), "Vec<String>");
+    let unknown = Type::custom(1, "public", "geometry", Kind::Simple, true, true).unwrap();
+    assert!(type_hint(&unknown).contains("cast to text"));
 }

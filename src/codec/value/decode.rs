@@ -31,6 +31,11 @@ impl<'r> Decode<'r> for Value {
     fn decode_null(_ty: &Type) -> Result<Self, DecodeError> {
         Ok(Self::Null)
     }
+
+    fn decode_text(text: String, ty: &Type) -> Result<Self, DecodeError> {
+        let value = RawValue::new(text.as_bytes(), ty, Format::Text);
+        Ok(opaque(value))
+    }
 }
 
 fn decode(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError> {

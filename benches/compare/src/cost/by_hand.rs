@@ -27,6 +27,7 @@ impl Place {
 }
 
 impl Encode for Place {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if *ty != Type::POINT {
             return Err(wrong_encode_type::<Self>(ty));
@@ -35,6 +36,7 @@ impl Encode for Place {
         Ok(IsNull::No)
     }
 
+    #[inline]
     fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
         if *ty != Type::POINT {
             return out.measured(self, ty);
@@ -48,6 +50,7 @@ impl<'r> Decode<'r> for Place {
         *ty == Type::POINT
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
         let place = Self {
@@ -64,6 +67,7 @@ impl<'r> Decode<'r> for Place {
 pub struct Pieces(pub i32);
 
 impl Encode for Pieces {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.oid() != oid::INT4 {
             return Err(wrong_encode_type::<Self>(ty));
@@ -72,6 +76,7 @@ impl Encode for Pieces {
         Ok(IsNull::No)
     }
 
+    #[inline]
     fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
         if ty.oid() != oid::INT4 {
             return out.measured(self, ty);
@@ -85,6 +90,7 @@ impl<'r> Decode<'r> for Pieces {
         ty.oid() == oid::INT4
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         Ok(Self(i32::from_be_bytes(value.fixed::<Self, 4>()?)))
     }
@@ -97,11 +103,13 @@ pub struct Name<T>(pub T);
 impl<T: AsRef<str>> Encode for Name<T> {
     const DECLARED: DeclaredType = DeclaredType::Text;
 
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         let text = self.0.as_ref().encode(ty, out);
         text.map_err(|error| error.with_rust_type(rust_name::<Self>()))
     }
 
+    #[inline]
     fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
         let text = self.0.as_ref().encode_with_length(ty, out);
         text.map_err(|error| error.with_rust_type(rust_name::<Self>()))
@@ -117,6 +125,7 @@ impl<'r, T: From<&'r str>> Decode<'r> for Name<T> {
         <&str>::accepts_text(ty)
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         match <&str>::decode(value) {
             Ok(text) => Ok(Self(text.into())),
@@ -132,6 +141,7 @@ pub struct Photo<T>(pub T);
 impl<T: AsRef<[u8]>> Encode for Photo<T> {
     const DECLARED: DeclaredType = DeclaredType::Oid(oid::BYTEA);
 
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.oid() != oid::BYTEA {
             return Err(wrong_encode_type::<Self>(ty));
@@ -140,6 +150,7 @@ impl<T: AsRef<[u8]>> Encode for Photo<T> {
         Ok(IsNull::No)
     }
 
+    #[inline]
     fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
         if ty.oid() != oid::BYTEA {
             return out.measured(self, ty);
@@ -153,6 +164,7 @@ impl<'r, T: From<&'r [u8]>> Decode<'r> for Photo<T> {
         ty.oid() == oid::BYTEA
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         Ok(Self(value.bytes().into()))
     }
