@@ -6,9 +6,11 @@ mod live;
 mod pool_support;
 mod support;
 
+use kornak::connection::pipeline::Statements;
 use kornak::error::Outcome;
 use kornak::{
-    Decode, Encode, ErrorKind, Numeric, PoolConnection, Row, SqlState, Type, all, exec, one,
+    Connection, Decode, Encode, ErrorKind, Numeric, PoolConnection, Row, SqlState, Type, all, exec,
+    one,
 };
 use live::{check_token, connect_as};
 use pool_support::sharing::{COLD, Shared, flights, lines};
@@ -520,6 +522,225 @@ async fn r41_a_known_pipeline_of_before_an_alteration_runs_as_a_whole_or_not_at_
         assert_eq!(count(&mut fourth).await, 2);
         check_token(&mut fourth).await;
     }
+}
+
+#[tokio::test]
+async fn a_fresh_connection_runs_each_of_a_known_pipeline_in_one_round_trip() {
+    let shared = Shared::new(TABLE);
+    let note = "select note from t where m = $1 and n = $2";
+    let mut used = Vec::new();
+    for number in 0..3 {
+        let (mut connection, link) = shared.fresh().await;
+        let run = async |connection: &mut PoolConnection, id: i32| {
+            let item = (id, Numeric::from(id), Mood::Gay, "a note");
+            let three = (
+                one::<(i32, Mood)>(INSERT, item),
+                one::<String>(note, (Mood::Gay, Numeric::from(id))),
+                all::<String>(note, (Mood::Glum, Numeric::from(id))),
+            );
+            let (inserted, note, none) = connection.pipeline_each(three).await.unwrap();
+            assert_eq!(inserted.unwrap(), (id, Mood::Gay));
+            assert_eq!(note.unwrap(), "a note");
+            assert!(none.unwrap().is_empty());
+        };
+        let before = lines(&link);
+        run(&mut connection, number).await;
+        let sent = flights(&link, before);
+        if number == 0 {
+            // Prepared, types looked up, executed.
+            assert_eq!(sent.len(), 3, "{sent:?}");
+        } else {
+            let again = &COLD[1..];
+            assert_eq!(sent, [[&COLD[..], &COLD, again].concat()], "{number}");
+        }
+        let before = lines(&link);
+        run(&mut connection, 10 + number).await;
+        let warm = ["Bind", "Execute", "Sync"].repeat(3);
+        assert_eq!(flights(&link, before), [warm]);
+        check_token(&mut connection).await;
+        used.push(connection);
+    }
+}
+
+#[tokio::test]
+async fn each_of_a_known_pipeline_has_its_own_outcome() {
+    let shared = Shared::new(TABLE);
+    let divide = "select id / $1::int4 from t where n = $2";
+    let mut used = Vec::new();
+    for number in 0..2 {
+        let (mut connection, link) = shared.fresh().await;
+        let insert = "insert into t (id, n) values ($1, $2)";
+        connection
+            .execute(insert, (7, Numeric::from(number)))
+            .await
+            .unwrap();
+        let divide = |by: i32| one::<i32>(divide, (by, Numeric::from(number)));
+        let before = lines(&link);
+        let results = connection
+            .pipeline_each([7, 0, 1].map(divide))
+            .await
+            .unwrap();
+        let [seven, zero, one] = <[_; 3]>::try_from(results).unwrap();
+        assert_eq!((seven.unwrap(), one.unwrap()), (1, 7));
+        let zero = zero.unwrap_err();
+        assert_eq!(zero.sqlstate(), Some(SqlState::DIVISION_BY_ZERO), "{zero}");
+        let sent = flights(&link, before);
+        if number > 0 {
+            let again = &COLD[1..];
+            assert_eq!(sent, [[&COLD[..], again, again].concat()]);
+        }
+        // Within a transaction the first failure is that of the rest, too.
+        let mut transaction = connection.begin().await.unwrap();
+        let results = transaction
+            .pipeline_each([1, 0, 1].map(divide))
+            .await
+            .unwrap();
+        let codes: Vec<_> = results
+            .iter()
+            .map(|result| result.as_ref().err().and_then(kornak::Error::sqlstate))
+            .collect();
+        let failed = Some(SqlState::IN_FAILED_SQL_TRANSACTION);
+        assert_eq!(codes, [None, Some(SqlState::DIVISION_BY_ZERO), failed]);
+        transaction.rollback().await.unwrap();
+        check_token(&mut connection).await;
+        used.push(connection);
+    }
+}
+
+/// What another connection knows is outdated: of all statements, of the last, of the first.
+#[tokio::test]
+async fn r41_each_of_a_known_pipeline_of_before_an_alteration_runs_in_its_turn_or_not_at_all() {
+    let moody = "insert into t (id, m) values (1, $1)";
+    let plain = "insert into t (id, n) values (2, $1)";
+    let alter = "alter table t drop column m; drop type mood cascade; \
+                 create type mood as enum ('gay'); alter table t add column m mood; truncate t";
+    for outdated in [&[0, 1, 2][..], &[2], &[0], &[0, 2]] {
+        let mut shared = Shared::new(TABLE);
+        let statements = || {
+            let mut statements = Statements::new();
+            let tickets: Vec<_> = (0..3)
+                .map(|index| match outdated.contains(&index) {
+                    true => statements.add(exec(moody, (Mood::Gay,))),
+                    false => statements.add(exec(plain, (Numeric::from(2),))),
+                })
+                .collect();
+            (statements, tickets)
+        };
+        let run = async |connection: &mut Connection| {
+            let (statements, tickets) = statements();
+            let mut results = connection.pipeline_each(statements).await.unwrap();
+            let results = tickets.into_iter().map(|ticket| results.take(ticket));
+            results.collect::<Vec<_>>()
+        };
+        let (mut first, _) = shared.fresh().await;
+        assert!(run(&mut first).await.iter().all(Result::is_ok));
+        shared.alter(alter);
+        let (mut second, _) = shared.fresh().await;
+        let results = run(&mut second).await;
+        let mut failed = 0;
+        for (index, result) in results.iter().enumerate() {
+            // Nothing that has run may have run before what is run now.
+            let is_in_turn = (index..3).all(|index| outdated.contains(&index));
+            if outdated.contains(&index) && !is_in_turn {
+                let error = result.as_ref().unwrap_err();
+                assert_eq!(error.outcome(), Outcome::RolledBack);
+                failed += 1;
+            } else {
+                assert_eq!(result.as_ref().unwrap(), &1, "{outdated:?} {index}");
+            }
+        }
+        assert_eq!(count(&mut second).await, 3 - failed, "{outdated:?}");
+        assert!(run(&mut second).await.iter().all(Result::is_ok));
+        assert_eq!(count(&mut second).await, 6 - failed);
+        check_token(&mut second).await;
+        // In a transaction that is open it fails it.
+        let (mut third, _) = shared.fresh().await;
+        run(&mut third).await;
+        shared.alter(alter);
+        let (mut fourth, _) = shared.fresh().await;
+        let mut transaction = fourth.begin().await.unwrap();
+        let results = run(&mut transaction).await;
+        let refused = results[outdated[0]].as_ref().unwrap_err();
+        assert_eq!(refused.outcome(), Outcome::RolledBack, "{refused}");
+        assert!(results[outdated[0]..].iter().all(Result::is_err));
+        transaction.rollback().await.unwrap();
+        assert!(run(&mut fourth).await.iter().all(Result::is_ok));
+        assert_eq!(count(&mut fourth).await, 3);
+        check_token(&mut fourth).await;
+    }
+}
+
+#[tokio::test]
+async fn r41_a_transaction_within_a_known_pipeline_is_not_run_in_part() {
+    let mut shared = Shared::new(TABLE);
+    let moody = "insert into t (id, m) values (1, $1)";
+    let four = || {
+        (
+            exec("begin", ()),
+            exec("insert into t (id) values (3)", ()),
+            exec(moody, (Mood::Gay,)),
+            exec(moody, (Mood::Gay,)),
+        )
+    };
+    let (mut first, _) = shared.fresh().await;
+    let (begun, plain, one, two) = first.pipeline_each(four()).await.unwrap();
+    for result in [begun, plain, one, two] {
+        result.unwrap();
+    }
+    first.execute("commit", ()).await.unwrap();
+    shared.alter(
+        "alter table t drop column m; drop type mood cascade; \
+         create type mood as enum ('gay'); alter table t add column m mood; truncate t",
+    );
+    let (mut second, _) = shared.fresh().await;
+    let (begun, plain, one, two) = second.pipeline_each(four()).await.unwrap();
+    begun.unwrap();
+    plain.unwrap();
+    one.unwrap_err();
+    two.unwrap_err();
+    second.execute("rollback", ()).await.unwrap();
+    assert_eq!(count(&mut second).await, 0);
+    check_token(&mut second).await;
+}
+
+#[tokio::test]
+async fn r3_each_of_a_known_pipeline_dropped_at_each_poll_runs_once_or_never() {
+    let shared = Shared::new(TABLE);
+    let pair = || {
+        let first = exec("insert into t (id, m) values (1, $1)", (Mood::Gay,));
+        let second = exec("insert into t (id, n) values (2, $1)", (Numeric::from(2),));
+        (first, second)
+    };
+    let (mut first, _) = shared.fresh().await;
+    let (one, two) = first.pipeline_each(pair()).await.unwrap();
+    assert_eq!((one.unwrap(), two.unwrap()), (1, 1));
+    drop(first);
+    DropAtEachPoll::new("each of a known pipeline")
+        .at_least(1)
+        .spurious_polls(1)
+        .run(
+            async || {
+                shared.tested.pool.expire_all();
+                shared.tested.at_rest().await;
+                let mut connection = shared.tested.acquire().await;
+                connection.execute("truncate t", ()).await.unwrap();
+                shared.tested.pool.expire_all();
+                drop(connection);
+                shared.tested.at_rest().await;
+                shared.tested.acquire().await
+            },
+            async |connection| {
+                let (one, two) = connection.pipeline_each(pair()).await.unwrap();
+                assert_eq!((one.unwrap(), two.unwrap()), (1, 1));
+            },
+            async |mut connection, case| {
+                check_token(&mut connection).await;
+                let ids = "select id from t order by id";
+                let ids: Vec<i32> = connection.fetch_all(ids, ()).await.unwrap();
+                assert!([1, 2].starts_with(&ids), "{ids:?}: {case:?}");
+            },
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ impl ArrayHeader {
         element_oid: u32,
     ) -> Result<(Self, Reader<'_>), DecodeError> {
         let mut reader = Reader::new(bytes);
-        let bounds = read_bounds(&mut reader)?;
+        let given = Bounds::read(&mut reader)?;
         let mut elements = reader;
         let mut shape = Shape::default();
         if reader.rest() == b"{}" {
@@ -42,17 +42,15 @@ impl ArrayHeader {
             element_oid,
             total: shape.total,
         };
-        if let Some((bounds, dimensions)) = bounds {
-            if dimensions != header.dimensions {
+        if given.dimensions > 0 && given.dimensions != header.dimensions {
+            return Err(malformed());
+        }
+        for (index, (lower, upper)) in given.bounds.into_iter().enumerate().take(given.dimensions) {
+            let count = i64::from(upper) - i64::from(lower) + 1;
+            if usize::try_from(count) != Ok(header.counts[index]) {
                 return Err(malformed());
             }
-            for (index, (lower, upper)) in bounds.into_iter().enumerate().take(dimensions) {
-                let count = i64::from(upper) - i64::from(lower) + 1;
-                if usize::try_from(count) != Ok(header.counts[index]) {
-                    return Err(malformed());
-                }
-                header.lower_bounds[index] = lower;
-            }
+            header.lower_bounds[index] = lower;
         }
         Ok((header, elements))
     }
@@ -186,27 +184,26 @@ impl Shape {
     }
 }
 
-/// The lower and the upper bounds of as many dimensions as there are, if they are given:
-/// `[-1:0][3:4]=`.
-fn read_bounds(
-    reader: &mut Reader<'_>,
-) -> Result<Option<([(i32, i32); MAX_DIMENSIONS], usize)>, DecodeError> {
-    let mut bounds = [(0, 0); MAX_DIMENSIONS];
-    let mut dimensions = 0;
-    loop {
-        match reader.rest().first() {
-            Some(b'[') => {}
-            Some(b'=') if dimensions > 0 => {
-                reader.u8()?;
-                return Ok(Some((bounds, dimensions)));
-            }
-            _ if dimensions == 0 => return Ok(None),
-            _ => return Err(malformed()),
+/// The lower and the upper bound of each dimension, if they are given: `[-1:0][3:4]=`.
+#[derive(Default)]
+struct Bounds {
+    dimensions: usize,
+    bounds: [(i32, i32); MAX_DIMENSIONS],
+}
+
+impl Bounds {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut this = Self::default();
+        while reader.rest().first() == Some(&b'[') {
+            reader.u8()?;
+            let place = this.bounds.get_mut(this.dimensions).ok_or_else(malformed)?;
+            *place = (read_bound(reader, b':')?, read_bound(reader, b']')?);
+            this.dimensions += 1;
         }
-        reader.u8()?;
-        let place = bounds.get_mut(dimensions).ok_or_else(malformed)?;
-        *place = (read_bound(reader, b':')?, read_bound(reader, b']')?);
-        dimensions += 1;
+        if this.dimensions > 0 && reader.u8()? != b'=' {
+            return Err(malformed());
+        }
+        Ok(this)
     }
 }
 

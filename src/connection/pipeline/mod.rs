@@ -101,13 +101,17 @@ impl Connection {
     /// Runs several statements in one round trip, each on its own: outside a transaction the
     /// failure of one doesn't touch the rest. Within a transaction it fails the transaction,
     /// as ever. Those that this connection hasn't prepared yet cost a further round trip, all of
-    /// them together.
+    /// them together; none where other connections of its pool know them all.
     ///
     /// # Errors
     ///
     /// Those of each statement are in its own result. The error of the whole is what befell
     /// all of them: the connection was lost, or the deadline passed. What took effect then is
     /// unknown.
+    ///
+    /// A prepared statement that the server has lost, or whose result has changed, is an
+    /// error here, and prepared anew by the next call; and so is one that another connection
+    /// knew as what it no longer is, unless none behind it has run.
     ///
     /// # Cancel safety
     ///
@@ -202,11 +206,18 @@ impl Connection {
         if self.has_queued() {
             Box::pin(self.flush_queued()).await?;
         }
-        let missing = self
+        let mut missing = self
             .find_all(statements, slots)
             .map_err(PipelineError::into_error)?;
         let was_cold = !missing.is_empty();
         if was_cold {
+            let done = Box::pin(self.run_each_shared(statements, slots)).await?;
+            if done == slots.count() {
+                return Ok(());
+            }
+            if done > 0 {
+                missing = self.find_from(done, statements, slots)?;
+            }
             self.prepare_all(missing, statements, slots, Fate::Own)
                 .await
                 .map_err(PipelineError::into_error)?;
@@ -231,9 +242,15 @@ impl Connection {
         if !self.ends_well(progress, &reply) {
             self.end_pipeline(progress, reply, slots)?;
         }
-        if !has_failed && !was_cold {
-            return Ok(());
+        if has_failed || was_cold {
+            self.note_each(slots);
         }
+        Ok(())
+    }
+
+    /// Has the failures of statements with a Sync each looked after.
+    #[cold]
+    fn note_each<S: Slots>(&mut self, slots: &mut S) {
         for index in 0..slots.count() {
             let Some(state) = slots.state(index) else {
                 continue;
@@ -249,7 +266,6 @@ impl Connection {
                 }
             }
         }
-        Ok(())
     }
 
     async fn begin_pipeline(&mut self, first: &str, limit: Limit) -> Result<()> {

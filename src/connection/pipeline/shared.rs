@@ -9,20 +9,26 @@
 //! run, and outside a transaction the pipeline is described and sent once more. If it refuses a
 //! later one, it has undone those before it, unless one of them was a COMMIT: the pipeline fails,
 //! as it does where a prepared statement is out of date, and the next one describes it anew.
+//!
+//! With a Sync each, those behind a statement that is refused run all the same, and it must not
+//! run behind them: it has failed. Only where nothing behind it has run, as where all are one
+//! statement or it is the last, are it and those behind it described and sent once more.
 
 use std::sync::Arc;
 
 use super::error::PipelineError;
-use super::item::{Item, Slot};
+use super::item::{Item, Slot, State};
+use super::prepare::Missing;
 use super::sink::PipelineSink;
 use super::tuple::{Pipeline, Slots, Visitor};
-use super::{Fate, Write};
+use super::{Fate, Find, Write, WriteEach};
+use crate::buffer::WriteBuffer;
 use crate::connection::Connection;
 use crate::connection::cold::Cold;
 use crate::connection::sinks::{Collector, Reply};
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result, SqlState};
 use crate::params::Params;
-use crate::protocol::Part;
+use crate::protocol::{Part, Unit};
 use crate::row::Plans;
 use crate::statement::Description;
 
@@ -83,6 +89,119 @@ impl Connection {
             None => Ok(true),
             Some(error) => Err(self.pipeline_failed(*error, statements, slots)),
         }
+    }
+
+    /// As [`run_shared`](Self::run_shared), with a Sync behind each statement. Returns how many of
+    /// the first have their results; those behind them have not run, and what is missing of them
+    /// is to be prepared.
+    pub(super) async fn run_each_shared<S: Pipeline>(
+        &mut self,
+        statements: &S,
+        slots: &mut S::Slots,
+    ) -> Result<u32> {
+        let Some(known) = self.find_shared(statements, slots) else {
+            start_anew(slots);
+            return Ok(0);
+        };
+        let mut fit = Fit {
+            scratch: WriteBuffer::default(),
+        };
+        if let Err((index, _)) = statements.visit(slots, &mut fit) {
+            if let Some(outdated) = known_at(&known, Some(index), slots) {
+                self.forget_known(outdated.sql, &outdated.cold.declared);
+            }
+            start_anew(slots);
+            return Ok(0);
+        }
+        if self.statements.has_closable() {
+            // What has left the cache is closed by a flight of its own.
+            self.start_unit(|_| Ok(()))?;
+        }
+        self.interrupted = true;
+        let link = &mut *self.link;
+        let mut write = WriteEachShared {
+            write: WriteEach {
+                unit: link.core.start_unit(&mut link.output)?,
+                hygiene: &mut self.hygiene,
+            },
+            known: &known,
+        };
+        let written = statements.visit(slots, &mut write);
+        drop(write);
+        for known in &known {
+            self.statements.begin_parse(known.cold.name());
+        }
+        written.map_err(|(_, error)| error)?;
+        let mut sink = PipelineSink::new(slots, Fate::Own);
+        let progress = self.exchange(&mut sink).await?;
+        let reply = sink.into_reply();
+        if !self.ends_well(progress, &reply) {
+            self.end_pipeline(progress, reply, slots)?;
+        }
+        for known in &known {
+            self.note_refusal(known, slots);
+        }
+        let done = match self.is_in_transaction() {
+            true => slots.count(),
+            false => before_refused(slots),
+        };
+        self.keep_known(&known, slots).await?;
+        self.note_each(slots);
+        for index in 0..slots.count() {
+            let Some(state) = slots.state(index) else {
+                continue;
+            };
+            // What has its result is neither read nor written again.
+            state.prepared = None;
+            state.learning = None;
+            if index >= done {
+                state.reply = Reply::default();
+            }
+        }
+        Ok(done)
+    }
+
+    /// Where the server has refused a known statement, others must not rely on what was known of
+    /// it, and whoever comes behind it in the flight fails for the same reason.
+    fn note_refusal<S: Slots>(&mut self, known: &Known<'_>, slots: &mut S) {
+        let Some(first) = slots.state(known.index) else {
+            return;
+        };
+        let is_outdated = first.reply.was_refused() && !is_in_failed_transaction(&first.reply);
+        if is_outdated || first.reply.lacks_binary_form() {
+            self.forget_known(known.sql, &known.cold.declared);
+        }
+        let Some(error) = first.reply.error.clone().filter(|_| is_outdated) else {
+            return;
+        };
+        for index in known.index + 1..slots.count() {
+            let Some(state) = slots.state(index) else {
+                continue;
+            };
+            let is_same = |prepared| Arc::ptr_eq(&known.cold.prepared, prepared);
+            if state.prepared.as_ref().is_some_and(is_same) && state.reply.was_refused() {
+                state.reply.error = Some(error.clone());
+            }
+        }
+    }
+
+    /// Finds the statements from `from` on that are prepared, and returns the others.
+    pub(super) fn find_from<'q, S: Pipeline>(
+        &mut self,
+        from: u32,
+        statements: &'q S,
+        slots: &mut S::Slots,
+    ) -> Result<Vec<Missing<'q>>> {
+        let mut find = FindFrom {
+            from,
+            find: Find {
+                connection: self,
+                missing: Vec::new(),
+            },
+        };
+        let found = statements.visit(slots, &mut find);
+        let missing = find.find.missing;
+        found.map(|()| missing).map_err(|(_, error)| error)
     }
 
     /// What others know of the statements that aren't prepared, if they know them all and their
@@ -162,6 +281,23 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// How many statements there are before those at the end that were refused without having run.
+fn before_refused<S: Slots>(slots: &mut S) -> u32 {
+    let count = slots.count();
+    let has_run = |index: &u32| {
+        let state = slots.state(*index);
+        state.is_none_or(|state| state.learning.is_none() || !state.reply.was_refused())
+    };
+    let last = (0..count).rev().find(has_run);
+    last.map_or(0, |index| index + 1)
+}
+
+/// Whether it is a failed transaction that a statement was refused in.
+fn is_in_failed_transaction(reply: &Reply) -> bool {
+    let error = reply.error.as_deref();
+    error.is_some_and(|(_, error)| error.sqlstate() == SqlState::IN_FAILED_SQL_TRANSACTION)
 }
 
 /// The statement at this index, if it is prepared in the flight.
@@ -246,16 +382,89 @@ impl<'v> Visitor<'v> for WriteShared<'_, '_, '_, '_> {
         slot: &mut Slot<I::Collector>,
         before: Option<(&'v I, &Slot<I::Collector>)>,
     ) -> Result<()> {
-        if slot.state.learning.is_some() {
-            let unit = &mut *self.write.unit;
-            let first = self.known.iter().find(|known| known.index == index);
-            match (first, &slot.state.prepared) {
-                (Some(known), _) => known.cold.prepare(unit, index, known.sql)?,
-                // Its rows are read as they are described, too.
-                (None, Some(prepared)) => unit.describe(index, prepared.name())?,
-                (None, None) => {}
-            }
-        }
+        describe_new(self.write.unit, self.known, index, &slot.state)?;
         self.write.visit(index, item, slot, before)
+    }
+}
+
+/// As [`WriteShared`], with a Sync behind each.
+struct WriteEachShared<'c, 'k, 'q> {
+    write: WriteEach<'c>,
+    known: &'k [Known<'q>],
+}
+
+impl<'v> Visitor<'v> for WriteEachShared<'_, '_, '_> {
+    fn visit<I: Item>(
+        &mut self,
+        index: u32,
+        item: &'v I,
+        slot: &mut Slot<I::Collector>,
+        before: Option<(&'v I, &Slot<I::Collector>)>,
+    ) -> Result<()> {
+        describe_new(&mut self.write.unit, self.known, index, &slot.state)?;
+        self.write.visit(index, item, slot, before)
+    }
+}
+
+/// Parses what is new to the connection where it is first run, and describes it each time: its
+/// rows are read as it is described.
+fn describe_new(unit: &mut Unit<'_>, known: &[Known<'_>], index: u32, state: &State) -> Result<()> {
+    if state.learning.is_none() {
+        return Ok(());
+    }
+    let first = known.iter().find(|known| known.index == index);
+    match (first, &state.prepared) {
+        (Some(known), _) => known.cold.prepare(unit, index, known.sql),
+        (None, Some(prepared)) => unit.describe(index, prepared.name()),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Whether the values of what is new can be written as it is known. Where each statement has a
+/// Sync, those before one that can't would be on their way.
+struct Fit {
+    scratch: WriteBuffer,
+}
+
+impl<'v> Visitor<'v> for Fit {
+    fn visit<I: Item>(
+        &mut self,
+        _: u32,
+        item: &'v I,
+        slot: &mut Slot<I::Collector>,
+        _: Option<(&'v I, &Slot<I::Collector>)>,
+    ) -> Result<()> {
+        let State {
+            prepared: Some(prepared),
+            learning: Some(_),
+            ..
+        } = &slot.state
+        else {
+            return Ok(());
+        };
+        self.scratch.clear();
+        let types = prepared.description().parameters();
+        item.params().encode(types, &mut self.scratch)
+    }
+}
+
+/// [`Find`], for the statements from `from` on.
+struct FindFrom<'c, 'q> {
+    from: u32,
+    find: Find<'c, 'q>,
+}
+
+impl<'q> Visitor<'q> for FindFrom<'_, 'q> {
+    fn visit<I: Item>(
+        &mut self,
+        index: u32,
+        item: &'q I,
+        slot: &mut Slot<I::Collector>,
+        before: Option<(&'q I, &Slot<I::Collector>)>,
+    ) -> Result<()> {
+        if index < self.from {
+            return Ok(());
+        }
+        self.find.visit(index, item, slot, before)
     }
 }
