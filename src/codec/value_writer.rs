@@ -51,6 +51,8 @@ impl<'a> ValueWriter<'a> {
     /// fn too_long(out: ValueWriter<'_>) -> Result<Written, EncodeError> {
     ///     out.fixed([7; 33])
     /// }
+    /// # let used: fn(ValueWriter<'_>) -> _ = too_long;
+    /// # std::hint::black_box(used);
     /// ```
     ///
     /// # Errors
