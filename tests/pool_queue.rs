@@ -384,3 +384,66 @@ fn a_pool_needs_a_runtime() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
 }
+
+#[tokio::test]
+async fn r52_each_who_waits_has_a_deadline_of_their_own() {
+    let tested = Tested::of(1, |builder| builder);
+    let held = tested.acquire().await;
+    // The clock goes from one deadline to the next while all wait.
+    tokio::time::pause();
+    // Neither those who come first nor those who come last are the first to go.
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let tasks: Vec<_> = [4, 2, 1, 3]
+        .map(|times| {
+            let (pool, ended) = (tested.pool.clone(), Arc::clone(&ended));
+            tokio::spawn(async move {
+                let query = pool.query("select 1").timeout(A_SHORT_WHILE * times);
+                let error = query.fetch_one::<i32>().await.unwrap_err();
+                ended.lock().unwrap().push((times, error.kind()));
+            })
+        })
+        .into();
+    for task in tasks {
+        within(GENEROUS, "a timeout", task).await.unwrap();
+    }
+    let kind = ErrorKind::PoolTimeout;
+    let in_order = [(1, kind), (2, kind), (3, kind), (4, kind)];
+    assert_eq!(*ended.lock().unwrap(), in_order);
+    // Who waits after that is told, too, and who is served is not.
+    let error = tested.pool.query("select 1").timeout(A_SHORT_WHILE);
+    let error = within(GENEROUS, "a timeout", error.fetch_one::<i32>()).await;
+    assert_eq!(error.unwrap_err().kind(), kind);
+    tokio::time::resume();
+    let mut waiting = Box::pin(tested.pool.acquire());
+    assert!(poll_once(&mut waiting).is_pending());
+    drop(held);
+    drop(within(GENEROUS, "a connection", waiting).await.unwrap());
+    assert_eq!(tested.pool.status().waiting, 0);
+}
+
+#[test]
+fn r52_whoever_waits_on_another_runtime_is_told_while_the_pools_stands_still() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let (of_pool, other) = (runtime(), runtime());
+    let (tested, held) = of_pool.block_on(async {
+        let tested = Tested::of(1, |builder| builder.acquire_timeout(Some(A_SHORT_WHILE)));
+        let held = tested.acquire().await;
+        (tested, held)
+    });
+    // It waits on the pool's runtime first, and goes on where that isn't run.
+    let mut moved = Box::pin(tested.pool.acquire());
+    of_pool.block_on(async { assert!(poll_once(&mut moved).is_pending()) });
+    other.block_on(async {
+        for waiting in [moved, Box::pin(tested.pool.acquire())] {
+            let error = within(GENEROUS, "a timeout", waiting).await.map(drop);
+            assert_eq!(error.unwrap_err().kind(), ErrorKind::PoolTimeout);
+        }
+    });
+    of_pool.block_on(async {
+        drop(held);
+        drop(tested.acquire().await);
+    });
+}

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::connecting::{Connecting, Failures, PAUSE_JITTER, with_jitter};
 use super::credential::Credentials;
 use super::hub::Hub;
 use super::options::{BoxError, Options};
 use super::slots::{Acquired, Counts, Slots};
-use super::turns::{Lease, Turns, Waiting, closed};
+use super::turns::{Lease, Turns, Unserved, Waiting, Watchman, closed};
 use super::watch::Watch;
 use crate::config::Config;
 use crate::connection::{Connection, Connector};
@@ -131,13 +131,17 @@ impl Shared {
     ) -> Result<(Lease, Instant)> {
         // What the next in line is handed is nearly always fit.
         if matches!(acquired, Acquired::Later) {
-            let waiting = Waiting::new(self, ticket);
-            let mut lease = match deadline {
-                None => waiting.await?,
-                Some(deadline) => match tokio::time::timeout_at(deadline, waiting).await {
-                    Ok(lease) => lease?,
-                    Err(_) => return Err(self.none_in_time(begun)),
-                },
+            let waiting = Waiting::new(self, ticket, deadline);
+            let waited = if deadline.is_some_and(|deadline| deadline <= begun) {
+                drop(waiting);
+                Err(Unserved::TooLate)
+            } else {
+                waiting.await
+            };
+            let mut lease = match waited {
+                Ok(lease) => lease,
+                Err(Unserved::TooLate) => return Err(self.none_in_time(begun)),
+                Err(Unserved::Error(error)) => return Err(error),
             };
             let now = Instant::now();
             if self.look_over(&mut lease, now) == Look::Fit {
@@ -166,7 +170,12 @@ impl Shared {
             loop {
                 let mut lease = match acquired {
                     Acquired::Now(lease) => lease,
-                    Acquired::Later => Waiting::new(self, ticket).await?,
+                    // The deadline is that of all of this.
+                    Acquired::Later => match Waiting::new(self, ticket, None).await {
+                        Ok(lease) => lease,
+                        Err(Unserved::Error(error)) => return Err(error),
+                        Err(Unserved::TooLate) => return Err(self.none_in_time(begun)),
+                    },
                     Acquired::Closed => return Err(closed()),
                 };
                 if self.check_out(&mut lease, &is_in_hook).await {
@@ -486,6 +495,7 @@ impl Shared {
 
 impl Turns for Arc<Shared> {
     type Member = Box<Member>;
+    type Sleep = Pin<Box<Sleep>>;
 
     #[inline]
     fn change<R>(&self, change: impl FnOnce(&mut Slots<Box<Member>>) -> R) -> R {
@@ -496,6 +506,23 @@ impl Turns for Arc<Shared> {
         for _ in 0..count {
             drop(self.runtime.spawn(Connecting::new(self).run()));
         }
+    }
+
+    fn start_watch(&self) {
+        drop(self.runtime.spawn(Watchman::new(self)));
+    }
+
+    #[inline]
+    fn is_on_runtime(&self) -> bool {
+        Handle::try_current().is_ok_and(|current| current.id() == self.runtime.id())
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<Sleep>> {
+        Box::pin(tokio::time::sleep_until(deadline))
     }
 
     #[inline]

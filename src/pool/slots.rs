@@ -5,6 +5,8 @@ mod line;
 use std::sync::Arc;
 use std::task::Waker;
 
+use tokio::time::Instant;
+
 use self::line::Line;
 use crate::error::Error;
 
@@ -21,8 +23,8 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     idle: Vec<T>,
-    /// Those who wait; whom to wake is known when they have polled.
-    queue: Line<Option<Waker>>,
+    /// Those who wait.
+    queue: Line<Waiter>,
     /// What was granted to those who left the queue for it and have not come for it yet.
     granted: Line<Grant<T>>,
     next_ticket: u64,
@@ -32,6 +34,55 @@ pub(super) struct Slots<T> {
     /// The last connect has failed.
     is_failing: bool,
     is_closed: bool,
+    /// What tells those whose time is over, while somebody may need it.
+    watch: Option<Watch>,
+}
+
+/// Somebody in line.
+#[derive(Debug)]
+struct Waiter {
+    /// Whom to wake: known when they have polled.
+    waker: Option<Waker>,
+    patience: Patience,
+}
+
+/// How long somebody waits.
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    /// For all that the pool has to do about it.
+    Endless,
+    /// Until the watch tells them.
+    Until(Instant),
+    /// No longer: the watch has told them.
+    Over,
+}
+
+/// The one timer for all who wait. It is never set to a later time, but looks again when it
+/// goes off.
+#[derive(Debug)]
+struct Watch {
+    until: Instant,
+    /// Whom to wake when it has to go off earlier: known when it has begun.
+    waker: Option<Waker>,
+}
+
+/// The answer to whoever waits.
+#[derive(Debug)]
+pub(super) enum Polled<T> {
+    Granted(Grant<T>),
+    Later(Watching),
+}
+
+/// What is to be done so that somebody is told when their time is over.
+#[derive(Debug)]
+#[must_use = "whoever waits may wait for ever"]
+pub(super) enum Watching {
+    /// Nothing.
+    Suffices,
+    /// The watch has to be begun.
+    Begins,
+    /// The watch has to go off earlier.
+    GoesOffEarlier(Waker),
 }
 
 /// What a waiter gets.
@@ -43,6 +94,8 @@ pub(super) enum Grant<T> {
     Failure(Arc<Error>),
     /// The pool is closed.
     Closed,
+    /// Nothing in time. The line is left.
+    TooLate,
 }
 
 /// The answer to whoever wants a connection.
@@ -99,6 +152,7 @@ impl<T> Slots<T> {
             max,
             is_failing: false,
             is_closed: false,
+            watch: None,
         }
     }
 
@@ -141,22 +195,93 @@ impl<T> Slots<T> {
         if let Some(connection) = self.idle.pop() {
             return (Acquired::Now(connection), Effects::none());
         }
-        self.queue.insert(ticket, None);
+        let waiter = Waiter {
+            waker: None,
+            patience: Patience::Endless,
+        };
+        self.queue.insert(ticket, waiter);
         (Acquired::Later, self.connect_for_waiters())
     }
 
-    /// What the ticket was granted, if anything by now; else `waker` is woken when it is.
-    pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> Option<Grant<T>> {
-        let granted = self.granted.remove(ticket);
-        if granted.is_some() {
-            return granted;
+    /// What the ticket was granted, if anything by now; else `waker` is woken when it is, and by
+    /// the watch at the deadline, if one is given now or was before.
+    pub(super) fn poll(
+        &mut self,
+        ticket: u64,
+        waker: &Waker,
+        deadline: Option<Instant>,
+    ) -> Polled<T> {
+        if let Some(grant) = self.granted.remove(ticket) {
+            return Polled::Granted(grant);
         }
-        match self.queue.get_mut(ticket) {
-            Some(Some(known)) => known.clone_from(waker),
-            Some(none) => *none = Some(waker.clone()),
-            None => {}
+        let Some(waiter) = self.queue.get_mut(ticket) else {
+            return Polled::Later(Watching::Suffices);
+        };
+        if let Patience::Over = waiter.patience {
+            self.queue.remove(ticket);
+            return Polled::Granted(Grant::TooLate);
         }
-        None
+        match &mut waiter.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        let Some(deadline) = deadline else {
+            return Polled::Later(Watching::Suffices);
+        };
+        waiter.patience = Patience::Until(deadline);
+        Polled::Later(self.watch_until(deadline))
+    }
+
+    fn watch_until(&mut self, deadline: Instant) -> Watching {
+        match &mut self.watch {
+            Some(watch) if watch.until <= deadline => Watching::Suffices,
+            Some(watch) => {
+                watch.until = deadline;
+                // One that has not begun looks first.
+                let waker = watch.waker.clone();
+                waker.map_or(Watching::Suffices, Watching::GoesOffEarlier)
+            }
+            None => {
+                self.watch = Some(Watch {
+                    until: deadline,
+                    waker: None,
+                });
+                Watching::Begins
+            }
+        }
+    }
+
+    /// The watch looks after those who wait. Returns whom to wake because their time is over,
+    /// and when it has to look again: it is woken if that is to be earlier. With nobody left to look after it
+    /// ends.
+    pub(super) fn look_after(
+        &mut self,
+        now: Instant,
+        waker: &Waker,
+    ) -> (Vec<Waker>, Option<Instant>) {
+        let mut overdue = Vec::new();
+        let mut next = self.watch.as_ref().map(|watch| watch.until);
+        if self.queue.is_empty() {
+            next = None;
+        } else if next.is_none_or(|until| until <= now) {
+            next = None;
+            for waiter in self.queue.iter_mut() {
+                let Patience::Until(deadline) = waiter.patience else {
+                    continue;
+                };
+                if deadline <= now {
+                    waiter.patience = Patience::Over;
+                    overdue.extend(waiter.waker.take());
+                } else {
+                    next = Some(next.map_or(deadline, |next| deadline.min(next)));
+                }
+            }
+        }
+        self.watch = next.map(|until| Watch {
+            until,
+            waker: Some(waker.clone()),
+        });
+        (overdue, next)
     }
 
     /// Somebody gives up waiting; what was granted meanwhile goes to the next.
@@ -255,12 +380,14 @@ impl<T> Slots<T> {
     }
 
     /// Nobody gets a connection any more. Returns the idle ones and the wakers of all who
-    /// wait.
+    /// wait, and of the watch.
     pub(super) fn close(&mut self) -> (Vec<T>, Vec<Waker>) {
         self.is_closed = true;
         let idle = std::mem::take(&mut self.idle);
         self.open -= idle.len();
-        (idle, self.grant_all(|| Grant::Closed))
+        let mut wakers = self.grant_all(|| Grant::Closed);
+        wakers.extend(self.watch.take().and_then(|watch| watch.waker));
+        (idle, wakers)
     }
 
     fn grant_all(&mut self, grant: impl Fn() -> Grant<T>) -> Vec<Waker> {
@@ -273,12 +400,12 @@ impl<T> Slots<T> {
 
     /// Hands `grant` to the first one in the queue, or back if there is none.
     fn grant(&mut self, grant: Grant<T>) -> Result<Effects<T>, Grant<T>> {
-        let Some((ticket, wake)) = self.queue.pop_front() else {
+        let Some((ticket, waiter)) = self.queue.pop_front() else {
             return Err(grant);
         };
         self.granted.insert(ticket, grant);
         Ok(Effects {
-            wake,
+            wake: waiter.waker,
             ..Effects::none()
         })
     }

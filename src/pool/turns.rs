@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use tokio::time::Instant;
+
 use super::shared::Shared;
-use super::slots::{Acquired, Effects, Grant, Slots};
+use super::slots::{Acquired, Effects, Grant, Polled, Slots, Watching};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The slots of a pool, and what follows from each change of them: done by whoever made the
@@ -18,11 +20,25 @@ pub(super) trait Turns: Clone {
     /// A connection.
     type Member;
 
+    /// Ready at a point in time.
+    type Sleep: Future<Output = ()> + Unpin;
+
     /// Makes a change under the lock.
     fn change<R>(&self, change: impl FnOnce(&mut Slots<Self::Member>) -> R) -> R;
 
     /// Starts so many connects, whose places are taken.
     fn start_connects(&self, count: usize);
+
+    /// Starts a [`Watchman`] on the pool's runtime.
+    fn start_watch(&self);
+
+    /// Whether the caller is run by the pool's runtime: if not, that may stand still while the
+    /// caller waits.
+    fn is_on_runtime(&self) -> bool;
+
+    fn now(&self) -> Instant;
+
+    fn sleep_until(&self, deadline: Instant) -> Self::Sleep;
 
     /// The numbers have changed.
     fn count(&self);
@@ -95,6 +111,14 @@ pub(super) trait Turns: Clone {
         wakers.into_iter().for_each(Waker::wake);
         self.note_change();
         idle
+    }
+
+    /// Tells those whose time is over. Returns when to look again, if somebody is left.
+    fn look_after(&self, waker: &Waker) -> Option<Instant> {
+        let now = self.now();
+        let (overdue, next) = self.change(|slots| slots.look_after(now, waker));
+        overdue.into_iter().for_each(Waker::wake);
+        next
     }
 
     fn settle(&self, effects: Effects<Self::Member>) {
@@ -170,45 +194,148 @@ impl<T: Turns> Drop for Lease<T> {
 }
 
 /// Waits in line. Dropped, it leaves the line, and what it was granted goes to the next.
+///
+/// Whoever is run by the pool's runtime is told of their deadline by the pool's [`Watchman`],
+/// anybody else has a timer of their own.
 pub(super) struct Waiting<'p, T: Turns> {
     turns: &'p T,
     ticket: Option<u64>,
+    deadline: Option<Instant>,
+    /// It has not been polled.
+    is_new: bool,
+    timer: Option<T::Sleep>,
+}
+
+/// Why somebody who has waited has no connection.
+pub(super) enum Unserved {
+    TooLate,
+    Error(Error),
 }
 
 impl<'p, T: Turns> Waiting<'p, T> {
-    pub(super) fn new(turns: &'p T, ticket: u64) -> Self {
+    pub(super) fn new(turns: &'p T, ticket: u64, deadline: Option<Instant>) -> Self {
         Self {
             turns,
             ticket: Some(ticket),
+            deadline,
+            is_new: true,
+            timer: None,
+        }
+    }
+
+    /// Ready at the deadline, where the watch doesn't tell. To be polled when nothing is granted.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else {
+            return Poll::Pending;
+        };
+        if self.timer.is_none() && self.turns.is_on_runtime() {
+            return Poll::Pending;
+        }
+        let turns = self.turns;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| turns.sleep_until(deadline));
+        Pin::new(timer).poll(cx)
+    }
+
+    fn leave(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let effects = self.turns.change(|slots| slots.cancel(ticket));
+            self.turns.settle(effects);
         }
     }
 }
 
 impl<T: Turns> Future for Waiting<'_, T> {
-    type Output = Result<Lease<T>>;
+    type Output = Result<Lease<T>, Unserved>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(ticket) = self.ticket else {
-            return Poll::Ready(Err(closed()));
+        let this = &mut *self;
+        let Some(ticket) = this.ticket else {
+            return Poll::Ready(Err(Unserved::Error(closed())));
         };
-        let granted = self.turns.change(|slots| slots.poll(ticket, cx.waker()));
-        let Some(grant) = granted else {
-            return Poll::Pending;
+        // The first poll decides: the watch is told of the deadline once.
+        let is_first = std::mem::take(&mut this.is_new);
+        let watched = match this.deadline {
+            Some(deadline) if is_first && this.turns.is_on_runtime() => Some(deadline),
+            _ => None,
         };
-        self.ticket = None;
+        let polled = this
+            .turns
+            .change(|slots| slots.poll(ticket, cx.waker(), watched));
+        let grant = match polled {
+            Polled::Granted(grant) => grant,
+            Polled::Later(watching) => {
+                match watching {
+                    Watching::Suffices => {}
+                    Watching::Begins => this.turns.start_watch(),
+                    Watching::GoesOffEarlier(waker) => waker.wake(),
+                }
+                if watched.is_some() || this.poll_timer(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                this.leave();
+                return Poll::Ready(Err(Unserved::TooLate));
+            }
+        };
+        this.ticket = None;
         Poll::Ready(match grant {
-            Grant::Connection(member) => Ok(Lease::new(self.turns, member)),
-            Grant::Closed => Err(closed()),
-            Grant::Failure(error) => Err(error.duplicate()),
+            Grant::Connection(member) => Ok(Lease::new(this.turns, member)),
+            Grant::Closed => Err(Unserved::Error(closed())),
+            Grant::Failure(error) => Err(Unserved::Error(error.duplicate())),
+            Grant::TooLate => Err(Unserved::TooLate),
         })
     }
 }
 
 impl<T: Turns> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            let effects = self.turns.change(|slots| slots.cancel(ticket));
-            self.turns.settle(effects);
+        self.leave();
+    }
+}
+
+/// The task that tells those who wait in line that their time is over: one timer for all of
+/// them, which is left alone when somebody is served. It ends when it goes off and nobody waits.
+/// Dropped before its end, because its runtime has ended, it closes the pool: nobody would
+/// tell those who wait.
+pub(super) struct Watchman<T: Turns> {
+    turns: Option<T>,
+    timer: Option<T::Sleep>,
+}
+
+impl<T: Turns> Watchman<T> {
+    pub(super) fn new(turns: &T) -> Self {
+        Self {
+            turns: Some(turns.clone()),
+            timer: None,
+        }
+    }
+}
+
+impl<T: Turns + Unpin> Future for Watchman<T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(turns) = &self.turns {
+            // It goes off, has to do so earlier, or begins: each is rare.
+            let Some(next) = turns.look_after(cx.waker()) else {
+                self.turns = None;
+                break;
+            };
+            let mut timer = turns.sleep_until(next);
+            if Pin::new(&mut timer).poll(cx).is_pending() {
+                self.timer = Some(timer);
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<T: Turns> Drop for Watchman<T> {
+    fn drop(&mut self) {
+        if let Some(turns) = self.turns.take() {
+            drop(turns.shut());
         }
     }
 }

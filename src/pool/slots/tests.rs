@@ -163,10 +163,12 @@ impl World {
                     return;
                 };
                 let waker = Waker::from(Arc::clone(&self.flags[task]));
-                self.tasks[task] = match self.slots.poll(ticket, &waker) {
-                    None => Task::Asleep(ticket),
-                    Some(Grant::Connection(connection)) => Task::Holding(ticket, connection),
-                    Some(Grant::Failure(_) | Grant::Closed) => Task::Away,
+                self.tasks[task] = match self.slots.poll(ticket, &waker, None) {
+                    Polled::Later(_) => Task::Asleep(ticket),
+                    Polled::Granted(Grant::Connection(connection)) => {
+                        Task::Holding(ticket, connection)
+                    }
+                    Polled::Granted(_) => Task::Away,
                 };
             }
             Action::Cancel(task) => match std::mem::take(&mut self.tasks[task]) {
@@ -328,6 +330,7 @@ impl World {
                         Some(Grant::Connection(_)) => "connection",
                         Some(Grant::Failure(_)) => "failure",
                         Some(Grant::Closed) => "closed",
+                        Some(Grant::TooLate) => "too late",
                     };
                     let is_asleep = matches!(task, Task::Asleep(_));
                     (*ticket, format!("{grant} {is_asleep}"))
@@ -451,8 +454,8 @@ fn r52_waiters_are_served_in_their_order() {
         .collect();
     let _ = slots.connected(7);
     let mut granted = |ticket| {
-        let grant = slots.poll(ticket, Waker::noop());
-        assert!(matches!(grant, Some(Grant::Connection(7))), "{grant:?}");
+        let polled = slots.poll(ticket, Waker::noop(), None);
+        assert!(is_served(&polled), "{polled:?}");
         let _ = slots.give_back(7);
     };
     granted(first);
@@ -465,12 +468,16 @@ fn r52_whose_connection_is_unfit_stays_first_in_line() {
     let (first, ..) = slots.acquire();
     let (second, ..) = slots.acquire();
     let _ = slots.connected(7);
-    assert!(slots.poll(first, Waker::noop()).is_some());
+    assert!(is_served(&slots.poll(first, Waker::noop(), None)));
     let (acquired, effects) = slots.replace(first);
     assert_eq!((acquired, effects.connect), (Acquired::Later, 1));
     let _ = slots.connected(8);
-    assert!(slots.poll(second, Waker::noop()).is_none());
-    assert!(slots.poll(first, Waker::noop()).is_some());
+    assert!(!is_served(&slots.poll(second, Waker::noop(), None)));
+    assert!(is_served(&slots.poll(first, Waker::noop(), None)));
+}
+
+fn is_served<T>(polled: &Polled<T>) -> bool {
+    matches!(polled, Polled::Granted(Grant::Connection(_)))
 }
 
 #[test]

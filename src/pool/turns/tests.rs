@@ -7,9 +7,10 @@
 use std::pin::pin;
 use std::sync::PoisonError;
 use std::task::Wake;
+use std::time::Duration;
 
 use loom::model::Builder;
-use loom::sync::{Mutex, Notify};
+use loom::sync::{Mutex, MutexGuard, Notify};
 use loom::thread::{self, JoinHandle, ThreadId};
 
 use super::*;
@@ -21,7 +22,22 @@ struct World(Arc<State>);
 
 struct State {
     slots: Mutex<Slots<Token>>,
+    clock: Mutex<Clock>,
+    begun: Instant,
     seen: Arc<Seen>,
+}
+
+/// The time, which passes when the model says so.
+#[derive(Default)]
+struct Clock {
+    seconds: u64,
+    sleeping: Vec<Waker>,
+}
+
+/// Sleeps by the clock of the model.
+struct Nap {
+    world: World,
+    deadline: Instant,
 }
 
 /// What the model sees that the code doesn't: no steps of it, so that it costs no orders.
@@ -39,6 +55,8 @@ struct Sight {
     alive: usize,
     /// Somebody has come back to the line.
     is_out_of_order: bool,
+    /// Tasks are run by another runtime than the pool's.
+    is_elsewhere: bool,
 }
 
 /// A connection.
@@ -79,12 +97,31 @@ impl World {
         };
         let world = Self(Arc::new(State {
             slots: Mutex::new(Slots::new(start.max)),
+            clock: Mutex::default(),
+            begun: Instant::now(),
             seen: Arc::new(Seen(std::sync::Mutex::new(sight))),
         }));
         for _ in 0..world.change(|slots| slots.connect_ahead(start.idle)) {
             world.connected(Token::new(&world.0.seen));
         }
         world
+    }
+
+    /// Waits for all tasks of the runtime. Then every place is free or has an idle connection.
+    fn end(&self) -> Counts {
+        while let Some(running) = self.0.seen.look(|sight| sight.running.pop()) {
+            running.join().unwrap();
+        }
+        let counts = self.counts();
+        assert_eq!(
+            (counts.waiting, counts.connecting),
+            (0, 0),
+            "all that was begun has ended"
+        );
+        assert_eq!(counts.open, counts.idle, "all places are accounted for");
+        let alive = self.0.seen.look(|sight| sight.alive);
+        assert_eq!(alive, counts.idle, "no connection is lost or kept");
+        counts
     }
 
     fn counts(&self) -> Counts {
@@ -100,9 +137,37 @@ impl World {
     fn wait(&self, ticket: u64, acquired: Acquired<Lease<Self>>) -> Result<Lease<Self>> {
         match acquired {
             Acquired::Now(lease) => Ok(lease),
-            Acquired::Later => self.block_on(Waiting::new(self, ticket)),
+            Acquired::Later => self
+                .wait_until(ticket, None)
+                .map_err(|unserved| match unserved {
+                    Unserved::Error(error) => error,
+                    Unserved::TooLate => panic!("there is no deadline"),
+                }),
             Acquired::Closed => Err(closed()),
         }
+    }
+
+    fn wait_until(&self, ticket: u64, deadline: Option<Instant>) -> Result<Lease<Self>, Unserved> {
+        self.block_on(Waiting::new(self, ticket, deadline))
+    }
+
+    /// So many seconds after the beginning.
+    fn at(&self, seconds: u64) -> Instant {
+        self.0.begun + Duration::from_secs(seconds)
+    }
+
+    fn clock(&self) -> MutexGuard<'_, Clock> {
+        self.0.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is so late now.
+    fn strike(&self, seconds: u64) {
+        let mut clock = self.clock();
+        clock.seconds = seconds;
+        let sleeping = std::mem::take(&mut clock.sleeping);
+        drop(clock);
+        // Who is woken too early goes on sleeping.
+        sleeping.into_iter().for_each(Waker::wake);
     }
 
     fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -138,6 +203,7 @@ impl World {
 
 impl Turns for World {
     type Member = Token;
+    type Sleep = Nap;
 
     fn change<R>(&self, change: impl FnOnce(&mut Slots<Token>) -> R) -> R {
         let mut slots = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,6 +228,28 @@ impl Turns for World {
             let world = self.clone();
             let running = thread::spawn(move || world.connect());
             self.0.seen.look(|sight| sight.running.push(running));
+        }
+    }
+
+    fn start_watch(&self) {
+        self.0.seen.assert_unlocked();
+        let world = self.clone();
+        let running = thread::spawn(move || world.block_on(Watchman::new(&world)));
+        self.0.seen.look(|sight| sight.running.push(running));
+    }
+
+    fn is_on_runtime(&self) -> bool {
+        self.0.seen.look(|sight| !sight.is_elsewhere)
+    }
+
+    fn now(&self) -> Instant {
+        self.at(self.clock().seconds)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Nap {
+        Nap {
+            world: self.clone(),
+            deadline,
         }
     }
 
@@ -204,6 +292,19 @@ impl Drop for Token {
     }
 }
 
+impl Future for Nap {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut clock = self.world.clock();
+        if self.world.at(clock.seconds) >= self.deadline {
+            return Poll::Ready(());
+        }
+        clock.sleeping.push(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
 impl Wake for Parked {
     fn wake(self: Arc<Self>) {
         self.seen.assert_unlocked();
@@ -222,7 +323,11 @@ fn check_all(
     let mut builder = Builder::new();
     // Where a thread is made for a connect, or three wait, the orders would be millions.
     let is_small = tasks.len() == 2 && start.idle == start.max && !start.loses;
-    builder.preemption_bound = (!is_small).then_some(PREEMPTIONS);
+    builder.preemption_bound = match (is_small, start.connects.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some(PREEMPTIONS),
+        (false, false) => Some(FEW_PREEMPTIONS),
+    };
     builder.check(move || {
         let world = World::new(start);
         let (last, others) = tasks.split_last().unwrap();
@@ -234,20 +339,16 @@ fn check_all(
             world.0.seen.look(|sight| sight.running.push(running));
         }
         last(&world);
-        while let Some(running) = world.0.seen.look(|sight| sight.running.pop()) {
-            running.join().unwrap();
-        }
-        let counts = world.counts();
-        assert_eq!(
-            (counts.waiting, counts.connecting),
-            (0, 0),
-            "all that was begun has ended"
-        );
-        assert_eq!(counts.open, counts.idle, "all places are accounted for");
-        let alive = world.0.seen.look(|sight| sight.alive);
-        assert_eq!(alive, counts.idle, "no connection is lost or kept");
+        let counts = world.end();
         check(counts);
     });
+}
+
+/// Tries the orders of steps with so many interruptions at most.
+fn check_bounded(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(model);
 }
 
 /// Borrows a connection, and gives it back.
@@ -271,14 +372,14 @@ fn lose(world: &World) {
 fn move_and_borrow(world: &World) {
     let (ticket, acquired) = world.take_turn();
     let lease = if let Acquired::Later = acquired {
-        let mut waiting = pin!(Waiting::new(world, ticket));
+        let mut waiting = pin!(Waiting::new(world, ticket, None));
         let waker = Waker::noop();
         match waiting.as_mut().poll(&mut Context::from_waker(waker)) {
-            Poll::Ready(lease) => lease,
-            Poll::Pending => world.block_on(waiting),
+            Poll::Ready(lease) => lease.ok(),
+            Poll::Pending => world.block_on(waiting).ok(),
         }
     } else {
-        world.wait(ticket, acquired)
+        world.wait(ticket, acquired).ok()
     };
     lease.unwrap().give_back();
 }
@@ -287,16 +388,16 @@ fn move_and_borrow(world: &World) {
 fn leave(world: &World) {
     let (ticket, acquired) = world.take_turn();
     let lease = if let Acquired::Later = acquired {
-        let mut waiting = pin!(Waiting::new(world, ticket));
+        let mut waiting = pin!(Waiting::new(world, ticket, None));
         match waiting
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()))
         {
-            Poll::Ready(lease) => lease,
+            Poll::Ready(lease) => lease.ok(),
             Poll::Pending => return,
         }
     } else {
-        world.wait(ticket, acquired)
+        world.wait(ticket, acquired).ok()
     };
     lease.unwrap().give_back();
 }
@@ -317,6 +418,21 @@ fn stand_back(world: &World) {
     drop(world.wait(ticket, acquired).unwrap());
     let acquired = world.take_turn_again(ticket);
     world.wait(ticket, acquired).unwrap().give_back();
+}
+
+/// Waits in line for so many seconds in all, and gives back what it got, if anything.
+fn wait_for(world: &World, seconds: u64) -> Result<(), Unserved> {
+    let (ticket, acquired) = world.take_turn();
+    let lease = match acquired {
+        Acquired::Now(lease) => Ok(lease),
+        Acquired::Later => world.wait_until(ticket, Some(world.at(seconds))),
+        Acquired::Closed => Err(Unserved::Error(closed())),
+    };
+    lease.map(Lease::give_back)
+}
+
+fn wait_in_vain(world: &World, seconds: u64) {
+    assert!(matches!(wait_for(world, seconds), Err(Unserved::TooLate)));
 }
 
 fn close(world: &World) {
@@ -440,9 +556,109 @@ fn r51_a_pool_grows_and_shrinks_under_those_who_wait() {
     );
 }
 
+#[test]
+fn r51_each_deadline_of_those_who_wait_is_kept() {
+    for is_elsewhere in [false, true] {
+        check_bounded(FEW_PREEMPTIONS, move || {
+            let world = World::new(LENDS_ONE);
+            world.0.seen.look(|sight| sight.is_elsewhere = is_elsewhere);
+            let lent = world.acquire().unwrap();
+            let waiting = {
+                let world = world.clone();
+                thread::spawn(move || wait_in_vain(&world, 1))
+            };
+            world.strike(1);
+            waiting.join().unwrap();
+            lent.give_back();
+            world.end();
+        });
+        // With four threads the orders are many even so.
+        check_bounded(1, move || {
+            let world = World::new(LENDS_ONE);
+            world.0.seen.look(|sight| sight.is_elsewhere = is_elsewhere);
+            let lent = world.acquire().unwrap();
+            let [longer, shorter] = [2, 1].map(|seconds| {
+                let world = world.clone();
+                thread::spawn(move || wait_in_vain(&world, seconds))
+            });
+            // The shorter one does not sleep until the longer one is due, whoever was first.
+            world.strike(1);
+            shorter.join().unwrap();
+            world.strike(2);
+            longer.join().unwrap();
+            lent.give_back();
+            world.end();
+        });
+    }
+}
+
+#[test]
+fn r51_whoever_is_served_or_leaves_is_not_watched() {
+    check_bounded(FEW_PREEMPTIONS, || {
+        let world = World::new(LENDS_ONE);
+        let lent = world.acquire().unwrap();
+        let waiting = {
+            let world = world.clone();
+            thread::spawn(move || {
+                // In time or too late.
+                let served = wait_for(&world, 1);
+                assert!(!matches!(served, Err(Unserved::Error(_))));
+            })
+        };
+        // Served while the watch goes off.
+        world.strike(1);
+        lent.give_back();
+        waiting.join().unwrap();
+        // The watch has ended, or has to be told of the next one.
+        let lent = world.acquire().unwrap();
+        let waiting = {
+            let world = world.clone();
+            thread::spawn(move || wait_in_vain(&world, 2))
+        };
+        world.strike(2);
+        waiting.join().unwrap();
+        lent.give_back();
+        world.end();
+    });
+}
+
+#[test]
+fn r54_closing_ends_the_watch_and_the_end_of_its_runtime_the_pool() {
+    check_bounded(FEW_PREEMPTIONS, || {
+        let world = World::new(LENDS_ONE);
+        let lent = world.acquire().unwrap();
+        let waiting = {
+            let world = world.clone();
+            thread::spawn(move || {
+                assert!(matches!(wait_for(&world, 1), Err(Unserved::Error(_))));
+            })
+        };
+        close(&world);
+        waiting.join().unwrap();
+        drop(lent);
+        // Nobody moves the clock: a watch that went on would be a deadlock.
+        world.end();
+    });
+    check_bounded(FEW_PREEMPTIONS, || {
+        let world = World::new(LENDS_ONE);
+        let lent = world.acquire().unwrap();
+        let ending = {
+            let world = world.clone();
+            thread::spawn(move || drop(Watchman::new(&world)))
+        };
+        assert!(matches!(wait_for(&world, 1), Err(Unserved::Error(_))));
+        ending.join().unwrap();
+        drop(lent);
+        world.end();
+    });
+}
+
 /// How often a thread is interrupted between two of its steps, where not every order is tried:
 /// what goes wrong at all does so with two or three interruptions.
 const PREEMPTIONS: usize = 3;
+
+/// The same where threads have many steps.
+const FEW_PREEMPTIONS: usize = 2;
 
 /// The only connection lies idle.
 const LENDS_ONE: Start = Start {
