@@ -205,8 +205,8 @@ impl Connection {
     }
 
     /// The time that an operation may take where it is not given a timeout of its own.
-    pub fn set_default_timeout(&mut self, timeout: Option<Duration>) {
-        self.default_limit = Limit::after(timeout);
+    pub fn set_default_timeout(&mut self, timeout: impl Into<Option<Duration>>) {
+        self.default_limit = Limit::after(timeout.into());
     }
 
     /// How many statements are kept prepared.

@@ -42,7 +42,8 @@ use crate::error::{Error, Result};
 /// Connections that are shared. A clone is another handle of the same pool.
 ///
 /// A connection is not lent again once its server has refused to write, which it is asked about
-/// in the background (the borrower may have asked to read only), or has reported a role that fits `target_session_attrs` less than when it was connected to
+/// in the background (the borrower may have asked to read only), or has reported a role that fits
+/// `target_session_attrs` less than when it was connected to
 /// ([`Config::target_session_attrs`](crate::Config::target_session_attrs)): after a failover. A
 /// server tells of it with the answer to the next statement, from PostgreSQL 14 on.
 ///
@@ -113,6 +114,23 @@ impl Pool {
     }
 
     /// A pool with options.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn example() -> kornak::Result<()> {
+    /// let pool = kornak::Pool::builder()
+    ///     .max_size(20)
+    ///     .acquire_timeout(Duration::from_secs(5))
+    ///     .query_timeout(Duration::from_secs(30))
+    ///     .max_uses(10_000)
+    ///     .max_lifetime(None)
+    ///     .connect("postgres://localhost/app")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> PoolBuilder {
         PoolBuilder::new()
     }

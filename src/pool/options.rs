@@ -167,15 +167,15 @@ impl PoolBuilder {
 
     /// How long [`Pool::acquire`] waits; `None` is without end. [`DEFAULT_ACQUIRE_TIMEOUT`]
     /// by default.
-    pub fn acquire_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.acquire_timeout = timeout;
+    pub fn acquire_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.acquire_timeout = timeout.into();
         self
     }
 
     /// How long an operation may take where it has no timeout of its own; for the pool's own
     /// verbs, the wait for a connection included. What the configuration says, by default.
-    pub fn query_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.query_timeout = timeout;
+    pub fn query_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.query_timeout = timeout.into();
         self
     }
 
@@ -183,8 +183,8 @@ impl PoolBuilder {
     /// [`credential_provider`](Self::credential_provider) to the end of
     /// [`after_connect`](Self::after_connect); `None` is without end. Whoever waits doesn't wait
     /// longer than their own deadline for it. [`DEFAULT_CONNECT_TIMEOUT`] by default.
-    pub fn connect_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.connect_timeout = timeout;
+    pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.connect_timeout = timeout.into();
         self
     }
 
@@ -198,30 +198,30 @@ impl PoolBuilder {
     }
 
     /// How long a connection lies idle before it is closed, if there are more than
-    /// [`min_size`](Self::min_size). [`DEFAULT_IDLE_TIMEOUT`] by default.
-    pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.idle_timeout = timeout;
+    /// [`min_size`](Self::min_size); `None` is never. [`DEFAULT_IDLE_TIMEOUT`] by default.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.idle_timeout = timeout.into();
         self
     }
 
     /// How long a connection lives, a tenth more or less at random, so that they don't all
-    /// end together. [`DEFAULT_MAX_LIFETIME`] by default.
-    pub fn max_lifetime(mut self, lifetime: Option<Duration>) -> Self {
-        self.options.max_lifetime = lifetime;
+    /// end together; `None` is without end. [`DEFAULT_MAX_LIFETIME`] by default.
+    pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
+        self.options.max_lifetime = lifetime.into();
         self
     }
 
     /// How often a connection is lent before it is closed. Without limit by default.
-    pub fn max_uses(mut self, uses: Option<u64>) -> Self {
-        self.options.max_uses = uses;
+    pub fn max_uses(mut self, uses: impl Into<Option<u64>>) -> Self {
+        self.options.max_uses = uses.into();
         self
     }
 
     /// How long a connection lies idle before it is asked whether it lives when it is next
     /// handed out, which costs a round trip. A connection that the server has closed is
-    /// noticed without asking. [`DEFAULT_PING_AFTER`] by default.
-    pub fn ping_after(mut self, idle: Option<Duration>) -> Self {
-        self.options.ping_after = idle;
+    /// noticed without asking. `None` never asks. [`DEFAULT_PING_AFTER`] by default.
+    pub fn ping_after(mut self, idle: impl Into<Option<Duration>>) -> Self {
+        self.options.ping_after = idle.into();
         self
     }
 
