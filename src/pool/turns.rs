@@ -283,7 +283,11 @@ impl<T: Turns> Future for Waiting<'_, T> {
             Grant::Connection(member) => Ok(Lease::new(this.turns, member)),
             Grant::Closed => Err(Unserved::Error(closed())),
             Grant::Failure(error) => Err(Unserved::Error(error.duplicate())),
-            Grant::TooLate => Err(Unserved::TooLate),
+            Grant::TooLate => {
+                // The line has one less; of other grants whoever made them has told.
+                this.turns.count();
+                Err(Unserved::TooLate)
+            }
         })
     }
 }
