@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::buffer::WriteBuffer;
-use crate::codec::{DeclaredType, DynEncode, Encode, encode_value, parameter_format};
+use crate::codec::{DeclaredType, DynEncode, Encode, SHORT, encode_value, parameter_format};
 use crate::error::{EncodeError, Error, Result};
 use crate::types::Type;
 
@@ -41,6 +41,14 @@ pub trait Params: sealed::Sealed {
     /// Appends each value with its length.
     #[doc(hidden)]
     fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()>;
+
+    /// Appends `head`, and each value with its length.
+    #[doc(hidden)]
+    #[inline]
+    fn encode_behind(&self, head: [u8; 2], types: &[Type], out: &mut WriteBuffer) -> Result<()> {
+        out.put_slice(&head);
+        self.encode(types, out)
+    }
 }
 
 /// What some parameters declare themselves as, for many others to be compared with.
@@ -226,6 +234,12 @@ fn encode_one<T: Encode>(value: &T, index: usize, ty: &Type, out: &mut WriteBuff
         .map_err(|error| at(error, index))
 }
 
+/// [`Encode::encode_short`] of a parameter.
+#[inline]
+fn encode_short<T: Encode>(value: &T, ty: &Type, room: &mut [u8]) -> Option<usize> {
+    value.encode_short(ty, parameter_format(T::DECLARED, ty), room)
+}
+
 #[cold]
 fn at(error: EncodeError, index: usize) -> Error {
     error.at(format_args!("parameter ${}", index + 1)).into()
@@ -244,11 +258,51 @@ fn wrong_count(given: usize, wanted: usize) -> Error {
     ))
 }
 
+/// Appends `head`, and the values of a tuple with their lengths.
+macro_rules! encode_tuple {
+    ($tuple:ident, $head:expr, $types:ident, $out:ident, $count:literal: $($name:ident $index:tt)*) => {
+        match $types {
+            [$($name),*] => {
+                // Short values are written to room that is looked for once.
+                let head = $head;
+                let mut room = $out.room(head.len() + SHORT * $count);
+                let mut written = head.len();
+                if let Some(place) = room.first_chunk_mut() {
+                    *place = head;
+                } else {
+                    $out.put_slice(&head);
+                    room = $out.room(SHORT * $count);
+                    written = 0;
+                }
+                $(
+                    match encode_short(&$tuple.$index, $name, &mut room[written..]) {
+                        Some(count) => written += count,
+                        None => {
+                            $out.take_room(written);
+                            encode_one(&$tuple.$index, $index, $name, $out)?;
+                            room = $out.room(SHORT * $count);
+                            written = 0;
+                        }
+                    }
+                )*
+                $out.take_room(written);
+                Ok(())
+            }
+            _ => Err(wrong_count($count, $types.len())),
+        }
+    };
+}
+
 macro_rules! tuples {
     ($(($count:literal: $($name:ident $index:tt)*))*) => {$(
         impl<$($name: Encode),*> sealed::Sealed for ($($name,)*) {}
 
-        #[allow(unused_variables, reason = "the tuple without elements uses none")]
+        #[allow(
+            unused_variables,
+            unused_assignments,
+            unused_mut,
+            reason = "the tuple without elements uses none, and the last one no room behind it"
+        )]
         impl<$($name: Encode),*> Params for ($($name,)*) {
             #[inline]
             fn count(&self) -> usize {
@@ -276,13 +330,12 @@ macro_rules! tuples {
 
             #[inline]
             fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()> {
-                match types {
-                    [$($name),*] => {
-                        $(encode_one(&self.$index, $index, $name, out)?;)*
-                        Ok(())
-                    }
-                    _ => Err(wrong_count($count, types.len())),
-                }
+                encode_tuple!(self, [], types, out, $count: $($name $index)*)
+            }
+
+            #[inline]
+            fn encode_behind(&self, head: [u8; 2], types: &[Type], out: &mut WriteBuffer) -> Result<()> {
+                encode_tuple!(self, head, types, out, $count: $($name $index)*)
             }
         }
     )*};
@@ -428,6 +481,12 @@ macro_rules! delegate {
             fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()> {
                 let $this = self;
                 Params::encode($inner, types, out)
+            }
+
+            #[inline]
+            fn encode_behind(&self, head: [u8; 2], types: &[Type], out: &mut WriteBuffer) -> Result<()> {
+                let $this = self;
+                Params::encode_behind($inner, head, types, out)
             }
         }
     )*};

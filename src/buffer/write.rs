@@ -4,12 +4,15 @@ use std::fmt;
 
 /// Bytes on their way to the peer, in one allocation that is kept.
 ///
-/// Invariant: `sent <= bytes.len()`; what is before `sent` has left, the rest is pending.
-/// Encoders only append; nothing is sent while a [`Mark`] is in use.
-#[derive(Debug, Default)]
+/// Invariant: `sent <= end <= bytes.len()`; what is before `sent` has left, the rest up to
+/// `end` is pending. What is behind `end` may be anything: it is there so that writing to it
+/// takes one comparison and no call. Encoders only append; nothing is sent while a [`Mark`] is
+/// in use.
+#[derive(Default)]
 pub struct WriteBuffer {
     bytes: Vec<u8>,
     sent: usize,
+    end: usize,
 }
 
 /// A place in a [`WriteBuffer`] to return to with [`WriteBuffer::truncate`].
@@ -43,25 +46,26 @@ impl WriteBuffer {
         Self {
             bytes: Vec::with_capacity(capacity),
             sent: 0,
+            end: 0,
         }
     }
 
     /// What is still to be sent.
     #[inline]
     pub fn pending(&self) -> &[u8] {
-        &self.bytes[self.sent..]
+        &self.bytes[self.sent..self.end]
     }
 
     /// Whether everything has been sent.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len()
+        self.sent == self.end
     }
 
     /// How many bytes are still to be sent.
     #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.end - self.sent
     }
 
     /// How many bytes the buffer holds room for.
@@ -78,30 +82,38 @@ impl WriteBuffer {
     pub fn advance(&mut self, count: usize) {
         assert!(count <= self.len(), "more was sent than was pending");
         self.sent += count;
-        if self.sent == self.bytes.len() {
-            self.bytes.clear();
-            self.sent = 0;
+        if self.sent == self.end {
+            self.clear();
         } else if self.sent >= self.len().max(WORTH_MOVING) {
             // A socket that always leaves something would have the buffer grow for ever. No
             // more is moved than was sent.
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
+            self.compact();
         }
     }
 
     /// Forgets everything, sent or not.
+    #[inline]
     pub fn clear(&mut self) {
-        self.bytes.clear();
         self.sent = 0;
+        self.end = 0;
     }
 
-    /// Gives memory above `capacity` back, as far as nothing pending lies in it.
-    pub fn shrink_to(&mut self, capacity: usize) {
+    /// Moves what is pending to the front, so that its room is all that it takes. No [`Mark`]
+    /// may be in use.
+    pub fn compact(&mut self) {
         if self.sent > 0 {
-            self.bytes.drain(..self.sent);
+            self.bytes.copy_within(self.sent..self.end, 0);
+            self.end -= self.sent;
             self.sent = 0;
         }
+    }
+
+    /// Gives memory above `capacity` back, as far as nothing pending lies in it. No [`Mark`]
+    /// may be in use.
+    pub fn shrink_to(&mut self, capacity: usize) {
+        self.compact();
         if self.bytes.capacity() > capacity {
+            self.bytes.truncate(self.end.max(capacity));
             self.bytes.shrink_to(capacity);
         }
     }
@@ -109,7 +121,7 @@ impl WriteBuffer {
     /// The end of what is written so far.
     #[inline]
     pub fn mark(&self) -> Mark {
-        Mark(self.bytes.len())
+        Mark(self.end)
     }
 
     /// Drops all that was written after `mark`.
@@ -120,13 +132,19 @@ impl WriteBuffer {
     #[inline]
     pub fn truncate(&mut self, mark: Mark) {
         assert!(mark.0 >= self.sent, "what was sent can't be taken back");
-        self.bytes.truncate(mark.0);
+        self.end = self.end.min(mark.0);
     }
 
     /// What was written after `mark`.
     #[inline]
     pub fn since(&self, mark: Mark) -> &[u8] {
-        &self.bytes[mark.0..]
+        &self.bytes[mark.0..self.end]
+    }
+
+    /// How many bytes were written after `mark`.
+    #[inline]
+    pub fn len_since(&self, mark: Mark) -> usize {
+        self.end - mark.0
     }
 
     /// Overwrites two bytes at `mark`, which must have been written.
@@ -144,8 +162,8 @@ impl WriteBuffer {
     /// Leaves room for a four-byte length.
     #[inline]
     pub fn begin_length(&mut self) -> LengthMark {
-        let mark = LengthMark(self.bytes.len());
-        self.bytes.extend_from_slice(&[0; 4]);
+        let mark = LengthMark(self.end);
+        self.put_array([0; 4]);
         mark
     }
 
@@ -156,7 +174,7 @@ impl WriteBuffer {
     /// [`TooLong`] above 2³¹−1; the bytes stay, and the caller truncates.
     #[inline]
     pub fn end_length(&mut self, mark: LengthMark) -> Result<(), TooLong> {
-        self.patch_length(mark, self.bytes.len() - mark.0)
+        self.patch_length(mark, self.end - mark.0)
     }
 
     /// Fills in the length of a value: all since `mark`, the length itself not included.
@@ -166,7 +184,7 @@ impl WriteBuffer {
     /// [`TooLong`] above 2³¹−1; the bytes stay, and the caller truncates.
     #[inline]
     pub fn end_value(&mut self, mark: LengthMark) -> Result<(), TooLong> {
-        self.patch_length(mark, self.bytes.len() - mark.0 - 4)
+        self.patch_length(mark, self.end - mark.0 - 4)
     }
 
     /// Fills in the length of a whole message that begins with its tag at `start`.
@@ -176,14 +194,14 @@ impl WriteBuffer {
     /// [`TooLong`] above 2³¹−1; the bytes stay, and the caller truncates.
     #[inline]
     pub fn patch_message_length(&mut self, start: Mark) -> Result<(), TooLong> {
-        self.patch_length(LengthMark(start.0 + 1), self.bytes.len() - start.0 - 1)
+        self.patch_length(LengthMark(start.0 + 1), self.end - start.0 - 1)
     }
 
     /// Makes the value begun at `mark` a NULL: length −1 and no bytes.
     #[inline]
     pub fn end_null(&mut self, mark: LengthMark) {
-        self.bytes.truncate(mark.0);
-        self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
+        self.end = mark.0;
+        self.put_i32(-1);
     }
 
     #[inline]
@@ -196,37 +214,51 @@ impl WriteBuffer {
     /// Appends one byte.
     #[inline]
     pub fn put_u8(&mut self, value: u8) {
-        self.bytes.push(value);
+        self.put_array([value]);
     }
 
     /// Appends a 16-bit integer in network order.
     #[inline]
     pub fn put_i16(&mut self, value: i16) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
+        self.put_array(value.to_be_bytes());
     }
 
     /// Appends a 32-bit integer in network order.
     #[inline]
     pub fn put_i32(&mut self, value: i32) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
+        self.put_array(value.to_be_bytes());
     }
 
     /// Appends an unsigned 32-bit integer in network order.
     #[inline]
     pub fn put_u32(&mut self, value: u32) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
+        self.put_array(value.to_be_bytes());
     }
 
     /// Appends a 64-bit integer in network order.
     #[inline]
     pub fn put_i64(&mut self, value: i64) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
+        self.put_array(value.to_be_bytes());
+    }
+
+    /// Appends so many bytes as they are.
+    #[inline]
+    pub fn put_array<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.put_slice(&bytes);
     }
 
     /// Appends bytes as they are.
     #[inline]
     pub fn put_slice(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        if !self.put_within(bytes) {
+            if bytes.len() < WIDENED_BY {
+                // Told how many they are alone, so that they need not lie in memory.
+                self.widen(bytes.len());
+                self.put_within(bytes);
+            } else {
+                self.put_behind(bytes);
+            }
+        }
     }
 
     /// Appends a value behind its length.
@@ -237,20 +269,63 @@ impl WriteBuffer {
     #[inline]
     pub fn put_sized(&mut self, value: &[u8]) -> Result<(), TooLong> {
         let length = checked_length(value.len())?;
-        self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.extend_from_slice(value);
+        self.put_i32(length);
+        self.put_slice(value);
         Ok(())
     }
 
-    /// Makes room for `additional` bytes ahead of writing them.
+    /// Makes room for `additional` bytes ahead of writing them. A [`Mark`] stays what it is.
     #[inline]
     pub fn reserve(&mut self, additional: usize) {
-        if self.sent > 0 && self.bytes.capacity() - self.bytes.len() < additional {
-            // There may be room enough without what was sent.
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
-        }
-        self.bytes.reserve(additional);
+        let writable = self.bytes.len() - self.end;
+        self.bytes.reserve(additional.saturating_sub(writable));
+    }
+
+    /// Room for `count` bytes, or none where it would have to be made: what is written to its
+    /// front is appended by [`take_room`](Self::take_room).
+    #[inline]
+    pub fn room(&mut self, count: usize) -> &mut [u8] {
+        let room = self.bytes.get_mut(self.end..);
+        let room = room.and_then(|room| room.get_mut(..count));
+        room.unwrap_or_default()
+    }
+
+    /// Appends the first `count` bytes of what [`room`](Self::room) has last returned.
+    #[inline]
+    pub fn take_room(&mut self, count: usize) {
+        self.end += count;
+        debug_assert!(self.end <= self.bytes.len(), "there was no such room");
+    }
+
+    /// Appends the bytes, if there is room.
+    #[inline]
+    fn put_within(&mut self, bytes: &[u8]) -> bool {
+        let room = self.bytes.get_mut(self.end..);
+        let Some(room) = room.and_then(|room| room.get_mut(..bytes.len())) else {
+            return false;
+        };
+        room.copy_from_slice(bytes);
+        self.end += bytes.len();
+        true
+    }
+
+    /// Appends many bytes: what they overwrite at once need not be filled before.
+    #[cold]
+    #[inline(never)]
+    fn put_behind(&mut self, bytes: &[u8]) {
+        self.bytes.truncate(self.end);
+        self.bytes.extend_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
+    /// Makes at least `needed` bytes behind the end ones that can be written to: not many at a
+    /// time, because most that there is memory for may never be needed.
+    #[cold]
+    #[inline(never)]
+    fn widen(&mut self, needed: usize) {
+        self.reserve(needed);
+        let widened = (self.end + needed.max(WIDENED_BY)).min(self.bytes.capacity());
+        self.bytes.resize(widened, 0);
     }
 }
 
@@ -266,6 +341,17 @@ pub(crate) fn checked_length(length: usize) -> Result<i32, TooLong> {
 
 /// What was sent is given up behind the socket's back from this many bytes on.
 const WORTH_MOVING: usize = 4 * 1024;
+
+/// By how many bytes the part of the buffer grows that can be written to: fewer than from which
+/// on the system's `memset` takes an instruction that is slow to start.
+const WIDENED_BY: usize = 2 * 1024 - 64;
+
+/// Shows what is pending.
+impl fmt::Debug for WriteBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WriteBuffer").field(&self.pending()).finish()
+    }
+}
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,11 +2,12 @@
 
 use std::fmt::{self, Display as _};
 
+use super::fixed::write_fixed;
 use super::float_text::FloatText;
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
 use super::{ValueWriter, Written, array, check, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Type, oid};
+use crate::types::{Format, Type, oid};
 
 impl Encode for f32 {
     const DECLARED: DeclaredType = DeclaredType::Oid(oid::FLOAT4);
@@ -31,6 +32,14 @@ impl Encode for f32 {
             return out.measured(self, ty);
         }
         out.fixed(self.to_be_bytes())
+    }
+
+    #[inline]
+    fn encode_short(&self, ty: &Type, format: Format, room: &mut [u8]) -> Option<usize> {
+        if ty.oid() != oid::FLOAT4 {
+            return None;
+        }
+        write_fixed(self.to_be_bytes(), format, room)
     }
 }
 
@@ -72,6 +81,14 @@ impl Encode for f64 {
             return out.measured(self, ty);
         }
         out.fixed(self.to_be_bytes())
+    }
+
+    #[inline]
+    fn encode_short(&self, ty: &Type, format: Format, room: &mut [u8]) -> Option<usize> {
+        if ty.oid() != oid::FLOAT8 {
+            return None;
+        }
+        write_fixed(self.to_be_bytes(), format, room)
     }
 }
 

@@ -5,10 +5,11 @@
 //! and reads the types whose every value fits.
 
 use super::fixed::encode_fixed;
+use super::fixed::write_fixed;
 use super::{ArrayElements, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
 use super::{ValueWriter, Written, array, check, out_of_range, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
-use crate::types::{Type, oid};
+use crate::types::{Format, Type, oid};
 
 /// Whether the type is an unsigned 32-bit number: `oid`, `xid`, `cid`, or a name that the
 /// server keeps as the OID of an object.
@@ -65,6 +66,14 @@ macro_rules! encode_integer {
                     return out.measured(self, ty);
                 }
                 out.fixed(self.to_be_bytes())
+            }
+
+            #[inline]
+            fn encode_short(&self, ty: &Type, format: Format, room: &mut [u8]) -> Option<usize> {
+                if ty.oid() != oid::$declared {
+                    return None;
+                }
+                write_fixed(self.to_be_bytes(), format, room)
             }
         }
     };

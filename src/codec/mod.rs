@@ -303,6 +303,7 @@ pub use self::datetime::{
 };
 #[cfg(feature = "with-serde_json-1")]
 pub use self::ext::serde_json_1::Json;
+pub(crate) use self::fixed::SHORT;
 pub use self::geometry::{
     Circle, Line, LineSegment, ParseShapeError, Path, Point, Polygon, Rectangle,
 };
@@ -438,6 +439,16 @@ pub trait Encode {
     #[inline]
     fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
         out.measured(self, ty)
+    }
+
+    /// Writes the value behind its length to the front of `room`, as [`encode_value`] appends
+    /// it, and returns how many bytes it took; `ty` may be a domain. `None`, as for all values
+    /// unless this is implemented, if it isn't short, or has to be looked at more closely.
+    #[doc(hidden)]
+    #[inline]
+    fn encode_short(&self, ty: &Type, format: Format, room: &mut [u8]) -> Option<usize> {
+        let _ = (ty, format, room);
+        None
     }
 
     /// How many dimensions of an array `Self` takes up.

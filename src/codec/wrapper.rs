@@ -9,7 +9,7 @@ use super::{
     ValueWriter, Written,
 };
 use crate::error::{DecodeError, EncodeError};
-use crate::types::Type;
+use crate::types::{Format, Type};
 
 /// `None` is NULL.
 impl<T: Encode> Encode for Option<T> {
@@ -28,6 +28,17 @@ impl<T: Encode> Encode for Option<T> {
         match self {
             Some(value) => value.encode_with_length(ty, out),
             None => out.null(),
+        }
+    }
+
+    #[inline]
+    fn encode_short(&self, ty: &Type, format: Format, room: &mut [u8]) -> Option<usize> {
+        match self {
+            Some(value) => value.encode_short(ty, format, room),
+            None => {
+                *room.first_chunk_mut()? = (-1_i32).to_be_bytes();
+                Some(4)
+            }
         }
     }
 }
@@ -79,6 +90,16 @@ macro_rules! encode_pointer {
                 #[inline]
                 fn encode_with_length(&self, ty: &Type, out: ValueWriter<'_>) -> Result<Written, EncodeError> {
                     (**self).encode_with_length(ty, out)
+                }
+
+                #[inline]
+                fn encode_short(
+                    &self,
+                    ty: &Type,
+                    format: Format,
+                    room: &mut [u8],
+                ) -> Option<usize> {
+                    (**self).encode_short(ty, format, room)
                 }
 
                 #[inline]

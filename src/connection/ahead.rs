@@ -50,6 +50,7 @@ impl Ahead {
     /// all that follow.
     pub(super) fn widen(&mut self, out: &mut WriteBuffer) {
         self.flush_at = (self.flush_at * GROWTH).min(FLUSH_AT);
+        out.compact();
         out.reserve((FLUSH_AT + LAST_ITEM).saturating_sub(out.len()));
     }
 }

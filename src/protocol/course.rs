@@ -274,7 +274,7 @@ mod tests {
                             .unwrap();
                         unit.fetch_portal(statement, "p", 2).unwrap();
                     }
-                    3..6 => unit.execute_again(7, &template, |_| Ok(())).unwrap(),
+                    3..6 => unit.executions(7, &template).add(|_| Ok(())).unwrap(),
                     _ => unit.execute(statement, &template, |_| Ok(())).unwrap(),
                 }
                 answer.extend_from_slice(MESSAGES[0]);

@@ -125,24 +125,31 @@ impl Queue {
         self.entries.push(entry);
     }
 
-    /// Adds one more execution to the last flight: to the last entry, where that is of the same
-    /// statement, so that any number of them takes no more memory than one.
-    #[inline]
-    pub(super) fn push_execution(&mut self, role: Role, statement: u32) {
+    /// Adds so many executions of one of the caller's statements to the last flight: to the last
+    /// entry, where that is of the same statement, so that any number of them takes no more
+    /// memory than one.
+    pub(super) fn push_executions(&mut self, statement: u32, count: u64) {
+        let mut left = count;
         if let Some(last) = self.last_mut() {
-            let is_same = last.role == role && last.statement == statement;
-            if is_same && !last.awaits.ends_flight() && last.again < u32::MAX {
-                last.again += 1;
-                return;
+            let is_same = last.role == Role::Statement && last.statement == statement;
+            if is_same && !last.awaits.ends_flight() {
+                let room = u32::MAX - last.again;
+                let more = u32::try_from(left).unwrap_or(room).min(room);
+                last.again += more;
+                left -= u64::from(more);
             }
         }
-        self.push(Entry {
-            awaits: EXECUTION,
-            role,
-            statement,
-            copy: CopyIn::Unexpected,
-            again: 0,
-        });
+        while let Some(others) = left.checked_sub(1) {
+            let again = u32::try_from(others).unwrap_or(u32::MAX);
+            self.push(Entry {
+                awaits: EXECUTION,
+                role: Role::Statement,
+                statement,
+                copy: CopyIn::Unexpected,
+                again,
+            });
+            left -= u64::from(again) + 1;
+        }
     }
 
     /// A queue that is never empty doesn't grow by what is over. More is given up than moved.
@@ -333,15 +340,14 @@ mod tests {
     fn executions_of_one_statement_take_one_entry() {
         let mut queue = Queue::default();
         queue.begin_flight();
-        for _ in 0..1_000 {
-            queue.push_execution(Role::Statement, 0);
-        }
+        queue.push_executions(0, 1);
+        queue.push_executions(0, 0);
+        queue.push_executions(0, 999);
         assert_eq!(queue.entries.len(), 1);
-        queue.push_execution(Role::Statement, 1);
+        queue.push_executions(1, 1);
         queue.push_sync();
         // An entry that awaits a ReadyForQuery is never gone through again.
-        queue.push_execution(Role::Statement, 1);
-        queue.push_execution(Role::Statement, 1);
+        queue.push_executions(1, 2);
         queue.push_sync();
         let mut expected = vec![Part::Statement(0); 1_000];
         expected.extend([
@@ -354,14 +360,25 @@ mod tests {
     }
 
     #[test]
+    fn more_executions_than_an_entry_can_count_take_another() {
+        let mut queue = Queue::default();
+        queue.begin_flight();
+        queue.push_executions(0, u64::from(u32::MAX));
+        queue.push_executions(0, 3);
+        queue.push_executions(0, 2 << 32);
+        let counts = queue.entries.iter().map(|entry| u64::from(entry.again) + 1);
+        assert_eq!(counts.clone().count(), 4);
+        assert_eq!(counts.sum::<u64>(), (2 << 32) + u64::from(u32::MAX) + 3);
+    }
+
+    #[test]
     fn executions_that_are_taken_back_are_not_owed() {
         let mut queue = Queue::default();
         queue.begin_flight();
-        queue.push_execution(Role::Statement, 0);
-        queue.push_execution(Role::Statement, 0);
+        queue.push_executions(0, 2);
         let mark = queue.mark();
-        queue.push_execution(Role::Statement, 0);
-        queue.push_execution(Role::Prefix, 0);
+        queue.push_executions(0, 1);
+        queue.push_executions(1, 1);
         queue.truncate(mark);
         assert_eq!(parts(&mut queue), [Part::Statement(0); 2]);
     }
@@ -370,11 +387,9 @@ mod tests {
     fn an_error_skips_all_executions_before_the_sync() {
         let mut queue = Queue::default();
         queue.begin_flight();
-        queue.push_execution(Role::Statement, 0);
-        queue.push_execution(Role::Statement, 0);
+        queue.push_executions(0, 2);
         assert!(!queue.skip_to_sync());
-        queue.push_execution(Role::Statement, 0);
-        queue.push_execution(Role::Statement, 0);
+        queue.push_executions(0, 2);
         queue.push_sync();
         assert!(queue.skip_to_sync());
         assert_eq!(parts(&mut queue), [Part::Sync]);

@@ -35,8 +35,24 @@ pub struct BindTemplate {
     bind_end: usize,
     /// Where Execute ends and Sync begins.
     execute_end: usize,
+    /// What lies between the values of two executions, one behind the other.
+    between: Box<[u8]>,
     /// Parse and Describe, where the statement is not one that the server keeps.
     parse: Option<Box<[u8]>>,
+}
+
+/// Executions of one statement that are written one behind the other, made by
+/// [`Unit::executions`]. With the end of each the next one is begun; what is begun and not
+/// executed goes with the drop.
+#[derive(Debug)]
+pub struct Executions<'u, 'a> {
+    unit: &'u mut Unit<'a>,
+    template: &'u BindTemplate,
+    statement: u32,
+    /// How many are written and not in the queue.
+    count: u64,
+    /// The end of the last that is whole.
+    end: Mark,
 }
 
 impl BindTemplate {
@@ -67,8 +83,10 @@ impl BindTemplate {
         let execute_end = out.len() - (values_end - values);
         frontend::sync(&mut out);
         let bytes = [&out.pending()[..values], &out.pending()[values_end..]].concat();
+        let between = [&bytes[values..execute_end], &bytes[..values]].concat();
         Ok(Self {
             bytes: bytes.into(),
+            between: between.into(),
             values,
             bind_end,
             execute_end,
@@ -106,7 +124,32 @@ impl BindTemplate {
 
     /// How much memory it takes.
     pub fn size(&self) -> usize {
-        self.bytes.len() + self.parse.as_ref().map_or(0, |parse| parse.len())
+        let parse = self.parse.as_ref().map_or(0, |parse| parse.len());
+        self.bytes.len() + self.between.len() + parse
+    }
+
+    /// What goes before the values of the first of many executions: nothing where each of them
+    /// begins with a Parse.
+    fn begin_again(&self) -> &[u8] {
+        match self.parse {
+            None => &self.bytes[..self.values],
+            Some(_) => &[],
+        }
+    }
+
+    /// The length of a Bind with so many bytes before and in its values: it counts itself, and
+    /// not the tag before it.
+    ///
+    /// # Errors
+    ///
+    /// If it is too long.
+    #[inline]
+    fn length(&self, written: usize) -> Result<i32> {
+        let bind = written + self.bind_end - self.values;
+        if bind > MAX_FRONTEND_MESSAGE {
+            return Err(too_long(bind));
+        }
+        Ok(bind as i32 - 1)
     }
 }
 
@@ -250,25 +293,22 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    /// As [`execute`](Self::execute), for one of many executions of the same statement: what is
-    /// owed for any number of them takes as much memory as for one.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    #[inline]
-    pub fn execute_again(
-        &mut self,
+    /// Any number of executions of one prepared statement: what is owed for them takes as much
+    /// memory as for one.
+    pub fn executions<'u>(
+        &'u mut self,
         statement: u32,
-        template: &BindTemplate,
-        encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
-    ) -> Result<()> {
-        if template.parse.is_some() {
-            return self.execute(statement, template, encode);
+        template: &'u BindTemplate,
+    ) -> Executions<'u, 'a> {
+        let end = self.out.mark();
+        self.out.put_slice(template.begin_again());
+        Executions {
+            unit: self,
+            template,
+            statement,
+            count: 0,
+            end,
         }
-        self.write_execution(template, template.execute_end, encode)?;
-        self.core.queue.push_execution(Role::Statement, statement);
-        Ok(())
     }
 
     /// Writes the messages of `template`, up to its `end`.
@@ -289,13 +329,11 @@ impl<'a> Unit<'a> {
             self.out.truncate(before);
             return Err(error);
         }
-        let bind = self.out.since(start).len() + template.bind_end - template.values;
-        // The length of a message counts itself, and not the tag before it.
-        let length = match i32::try_from(bind - 1) {
-            Ok(length) if bind <= MAX_FRONTEND_MESSAGE => length,
-            _ => {
+        let length = match template.length(self.out.len_since(start)) {
+            Ok(length) => length,
+            Err(error) => {
                 self.out.truncate(before);
-                return Err(too_long(bind));
+                return Err(error);
             }
         };
         self.out.put_slice(&template.bytes[template.values..end]);
@@ -438,6 +476,59 @@ impl<'a> Unit<'a> {
             copy: CopyIn::Unexpected,
             again: 0,
         });
+    }
+}
+
+impl Executions<'_, '_> {
+    /// How many bytes wait to be sent, those of the unit and those before it.
+    #[inline]
+    pub fn pending(&self) -> usize {
+        self.unit.out.len()
+    }
+
+    /// Adds one. `encode` appends the parameters' values.
+    ///
+    /// # Errors
+    ///
+    /// What `encode` returns, or the message is too long. There are then as many as before.
+    #[inline]
+    pub fn add(&mut self, encode: impl FnOnce(&mut WriteBuffer) -> Result<()>) -> Result<()> {
+        let Self {
+            unit,
+            template,
+            statement,
+            ..
+        } = self;
+        if template.parse.is_some() {
+            unit.execute(*statement, template, encode)?;
+            self.end = unit.out.mark();
+            return Ok(());
+        }
+        let out = &mut *unit.out;
+        let encoded = encode(out);
+        let length = encoded.and_then(|()| template.length(out.len_since(self.end)));
+        let length = match length {
+            Ok(length) => length,
+            Err(error) => {
+                out.truncate(self.end.offset(template.values));
+                return Err(error);
+            }
+        };
+        out.put_slice(&template.between);
+        out.patch_i32(self.end.offset(1), length);
+        self.end = self
+            .end
+            .offset(length as usize + 1 + template.execute_end - template.bind_end);
+        self.count += 1;
+        Ok(())
+    }
+}
+
+impl Drop for Executions<'_, '_> {
+    fn drop(&mut self) {
+        self.unit.out.truncate(self.end);
+        let queue = &mut self.unit.core.queue;
+        queue.push_executions(self.statement, self.count);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::binary::{HEADER, TRAILER};
 use super::opening::{RowsIn, no_binary_form};
 use super::{CopyIn, TableName};
+use crate::buffer::{Mark, WriteBuffer};
 use crate::codec::{DeclaredType, is_text_in_binary};
 use crate::connection::observe::Observation;
 use crate::connection::{Connection, Held};
@@ -36,8 +37,8 @@ pub struct CopyInRows<'c> {
     copy: CopyIn<'c>,
     /// What the values of the rows declare themselves as, once there was one.
     declared: Option<Declaration>,
-    /// The message at the end of the connection's write buffer, which takes the next row. It
-    /// is whole after each: whatever the connection sends next may follow.
+    /// The message at the end of the connection's write buffer, which takes the next rows. It
+    /// is whole after those of each call: whatever the connection sends next may follow.
     message: Option<CopyDataMark>,
     rows: u64,
 }
@@ -265,33 +266,92 @@ impl CopyInRows<'_> {
         } = self;
         let flush_at = copy.flush_at();
         let (connection, bytes) = copy.data()?;
-        let out = &mut connection.link.output;
         let types = connection.rows_in.types.as_slice();
+        // The types are as many as fit into the count of a statement's columns.
+        let count_of_values = (types.len() as i16).to_be_bytes();
+        let mut batch = Batch::new(&mut connection.link.output, message, count, bytes);
+        // Whether all rows of this type are declared as they have to be.
+        let mut is_known = false;
         for row in rows {
-            let known = declared.as_mut();
-            if !known.is_some_and(|declared| declared.is_of(&row)) {
-                *declared = Some(check(&row, types)?);
+            if !is_known {
+                if !declared.as_mut().is_some_and(|known| known.is_of(&row)) {
+                    *declared = Some(check(&row, types)?);
+                }
+                is_known = row.declaration().is_some();
             }
-            let message = match *message {
-                Some(message) => message,
-                None => *message.insert(frontend::begin_copy_data(out)),
-            };
-            let mark = out.mark();
-            // The types are as many as fit into the count of a statement's columns.
-            out.put_i16(types.len() as i16);
-            let written = row.encode(types, out);
-            // The message is whole again before anything else is done, which may panic.
-            if let Err(error) = written.and_then(|()| frontend::extend_copy_data(out, message)) {
-                out.truncate(mark);
-                return Err(error);
-            }
-            *bytes += out.since(mark).len() as u64;
-            *count += 1;
-            if out.len() >= flush_at {
+            row.encode_behind(count_of_values, types, batch.out)?;
+            if batch.out.len() >= flush_at {
+                batch.check_length()?;
+                batch.keep_row();
                 return Ok(false);
             }
+            batch.keep_row();
         }
         Ok(true)
+    }
+}
+
+/// Rows on their way into a message. Whatever ends it, a row that can't be written or a panic,
+/// the message is whole then, has the rows that were kept, and no others are counted.
+struct Batch<'a> {
+    out: &'a mut WriteBuffer,
+    message: CopyDataMark,
+    begin: Mark,
+    /// The end of the last row that was kept.
+    end: Mark,
+    /// How many were.
+    kept: u64,
+    count: &'a mut u64,
+    bytes: &'a mut u64,
+}
+
+impl<'a> Batch<'a> {
+    fn new(
+        out: &'a mut WriteBuffer,
+        message: &mut Option<CopyDataMark>,
+        count: &'a mut u64,
+        bytes: &'a mut u64,
+    ) -> Self {
+        let message = *message.get_or_insert_with(|| frontend::begin_copy_data(out));
+        let end = out.mark();
+        Self {
+            out,
+            message,
+            begin: end,
+            end,
+            kept: 0,
+            count,
+            bytes,
+        }
+    }
+
+    /// What was written since is a row.
+    #[inline]
+    fn keep_row(&mut self) {
+        self.end = self.out.mark();
+        self.kept += 1;
+    }
+
+    /// Whether the message may have what was written. Asked where there is enough for a flush:
+    /// below that no message is too long.
+    ///
+    /// # Errors
+    ///
+    /// If the server would not take it.
+    #[cold]
+    fn check_length(&mut self) -> Result<()> {
+        frontend::extend_copy_data(self.out, self.message)
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.out.truncate(self.end);
+        *self.count += self.kept;
+        *self.bytes += self.out.since(self.begin).len() as u64;
+        // All of it was short enough.
+        let extended = frontend::extend_copy_data(self.out, self.message);
+        debug_assert!(extended.is_ok(), "a row too many was kept");
     }
 }
 

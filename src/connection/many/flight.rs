@@ -272,10 +272,13 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
         let types = self.prepared.description().parameters();
         let template = self.prepared.template();
         let mut unit = link.core.resume_unit(&mut link.output)?;
+        let mut executions = unit.executions(0, template);
         let flush_at = self.ahead.flush_at();
         let mut written = 0;
+        // Whether all items are declared as the first one, because their type says so.
+        let mut is_known = false;
         let ended = loop {
-            if unit.pending() >= flush_at {
+            if executions.pending() >= flush_at {
                 break Ok(Taken::Enough);
             }
             let item = match self.taken.next() {
@@ -286,10 +289,13 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
                     Poll::Pending => break Ok(Taken::AllThereIs),
                 },
             };
-            if !self.declared.is_of(&item) {
-                break Err(other_types());
+            if !is_known {
+                if !self.declared.is_of(&item) {
+                    break Err(other_types());
+                }
+                is_known = item.declaration().is_some();
             }
-            if let Err(error) = unit.execute_again(0, template, |out| item.encode(types, out)) {
+            if let Err(error) = executions.add(|out| item.encode(types, out)) {
                 break Err(error);
             }
             written += 1;
@@ -297,6 +303,7 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
                 kept.push(item);
             }
         };
+        drop(executions);
         unit.keep_open();
         self.written += written;
         self.is_unflushed |= written > 0;
