@@ -26,6 +26,13 @@ impl Mark {
     pub fn offset(self, count: usize) -> Self {
         Self(self.0 + count)
     }
+
+    /// The place `count` bytes before this one.
+    #[inline]
+    #[must_use]
+    pub fn back(self, count: usize) -> Self {
+        Self(self.0 - count)
+    }
 }
 
 /// The place of a four-byte length that [`WriteBuffer::end_length`] fills in.

@@ -28,15 +28,16 @@ pub struct Unit<'a> {
 /// statement: all but the parameters' values.
 #[derive(Clone, Debug)]
 pub struct BindTemplate {
-    bytes: Box<[u8]>,
-    /// Where the values go.
-    values: usize,
-    /// Where Bind ends and Execute begins.
-    bind_end: usize,
-    /// Where Execute ends and Sync begins.
-    execute_end: usize,
+    /// What goes before the values.
+    head: Box<[u8]>,
+    /// The rest of Bind, and Execute.
+    tail: Box<[u8]>,
+    /// The same, and Sync.
+    last: Box<[u8]>,
     /// What lies between the values of two executions, one behind the other.
     between: Box<[u8]>,
+    /// How long Bind is without the values.
+    bind: usize,
     /// Parse and Describe, where the statement is not one that the server keeps.
     parse: Option<Box<[u8]>>,
 }
@@ -78,18 +79,21 @@ impl BindTemplate {
         }
         let values_end = out.len();
         frontend::end_bind(&mut out, bind, result_formats)?;
-        let bind_end = out.len() - (values_end - values);
+        let bind = out.len() - (values_end - values);
         frontend::execute(&mut out, "", 0)?;
-        let execute_end = out.len() - (values_end - values);
-        frontend::sync(&mut out);
-        let bytes = [&out.pending()[..values], &out.pending()[values_end..]].concat();
-        let between = [&bytes[values..execute_end], &bytes[..values]].concat();
+        let tail = &out.pending()[values_end..];
+        let head = &out.pending()[..values];
         Ok(Self {
-            bytes: bytes.into(),
-            between: between.into(),
-            values,
-            bind_end,
-            execute_end,
+            head: head.into(),
+            tail: tail.into(),
+            between: [tail, head].concat().into(),
+            last: {
+                let mut last = WriteBuffer::default();
+                last.put_slice(tail);
+                frontend::sync(&mut last);
+                last.pending().into()
+            },
+            bind,
             parse: None,
         })
     }
@@ -125,27 +129,28 @@ impl BindTemplate {
     /// How much memory it takes.
     pub fn size(&self) -> usize {
         let parse = self.parse.as_ref().map_or(0, |parse| parse.len());
-        self.bytes.len() + self.between.len() + parse
+        let parts = [&self.head, &self.tail, &self.last, &self.between];
+        parts.map(|part| part.len()).iter().sum::<usize>() + parse
     }
 
     /// What goes before the values of the first of many executions: nothing where each of them
     /// begins with a Parse.
     fn begin_again(&self) -> &[u8] {
         match self.parse {
-            None => &self.bytes[..self.values],
+            None => &self.head,
             Some(_) => &[],
         }
     }
 
-    /// The length of a Bind with so many bytes before and in its values: it counts itself, and
-    /// not the tag before it.
+    /// The length of a Bind of which so many bytes are written, the values the last of them: it
+    /// counts itself, and not the tag before it.
     ///
     /// # Errors
     ///
     /// If it is too long.
     #[inline]
     fn length(&self, written: usize) -> Result<i32> {
-        let bind = written + self.bind_end - self.values;
+        let bind = written + self.bind - self.head.len();
         if bind > MAX_FRONTEND_MESSAGE {
             return Err(too_long(bind));
         }
@@ -288,7 +293,7 @@ impl<'a> Unit<'a> {
         template: &BindTemplate,
         encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
     ) -> Result<()> {
-        self.write_execution(template, template.execute_end, encode)?;
+        self.write_execution(template, &template.tail, encode)?;
         self.push(Role::Statement, statement, template.awaits());
         Ok(())
     }
@@ -311,12 +316,12 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// Writes the messages of `template`, up to its `end`.
+    /// Writes the messages of `template`, which end with `tail`.
     #[inline(always)]
     fn write_execution(
         &mut self,
         template: &BindTemplate,
-        end: usize,
+        tail: &[u8],
         encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
     ) -> Result<()> {
         let before = self.out.mark();
@@ -324,7 +329,7 @@ impl<'a> Unit<'a> {
             self.out.put_slice(parse);
         }
         let start = self.out.mark();
-        self.out.put_slice(&template.bytes[..template.values]);
+        self.out.put_slice(&template.head);
         if let Err(error) = encode(self.out) {
             self.out.truncate(before);
             return Err(error);
@@ -336,7 +341,7 @@ impl<'a> Unit<'a> {
                 return Err(error);
             }
         };
-        self.out.put_slice(&template.bytes[template.values..end]);
+        self.out.put_slice(tail);
         self.out.patch_i32(start.offset(1), length);
         Ok(())
     }
@@ -354,7 +359,7 @@ impl<'a> Unit<'a> {
         template: &BindTemplate,
         encode: impl FnOnce(&mut WriteBuffer) -> Result<()>,
     ) -> Result<()> {
-        self.write_execution(template, template.bytes.len(), encode)?;
+        self.write_execution(template, &template.last, encode)?;
         self.push(
             Role::Statement,
             statement,
@@ -510,15 +515,14 @@ impl Executions<'_, '_> {
         let length = match length {
             Ok(length) => length,
             Err(error) => {
-                out.truncate(self.end.offset(template.values));
+                out.truncate(self.end.offset(template.head.len()));
                 return Err(error);
             }
         };
         out.put_slice(&template.between);
         out.patch_i32(self.end.offset(1), length);
-        self.end = self
-            .end
-            .offset(length as usize + 1 + template.execute_end - template.bind_end);
+        // All that was written but for the beginning of the next one.
+        self.end = out.mark().back(template.head.len());
         self.count += 1;
         Ok(())
     }

@@ -450,10 +450,15 @@ impl Session {
         message(&mut self.output, b'K', |out| {
             out.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 2]);
         });
-        self.ready()
+        self.ready();
+        Ok(())
     }
 
+    /// Reads more. What there is to say to all that had come before is said first, at once: a
+    /// server says it at each Sync, and how often the client then has to read is for the
+    /// scheduler to say, and another time in each run.
     fn read(&mut self, input: &mut Vec<u8>) -> Result<bool> {
+        self.flush()?;
         let mut chunk = [0; 64 * 1024];
         let count = self.socket.read(&mut chunk)?;
         input.extend_from_slice(&chunk[..count]);
@@ -502,24 +507,26 @@ impl Session {
                 }
                 message(&mut self.output, b'2', |_| {});
             }
-            b'E' => self.execute()?,
+            b'E' => self.execute(),
             b'C' => message(&mut self.output, b'3', |_| {}),
             // While rows are copied in, both are passed over (manual, "COPY Operations").
             b'S' | b'H' if self.copying => {}
-            b'S' => self.ready()?,
-            b'H' => self.flush()?,
+            b'S' => self.ready(),
+            b'H' => {}
             b'Q' => {
                 let (sql, _) = string(body);
                 let text = plain(sql);
                 if text == work::COPY_IN {
                     self.bound = Some(work::COPY_IN);
                     self.simple = true;
-                    return self.execute();
+                    self.execute();
+                    return Ok(());
                 }
                 if text == work::COPY_OUT {
                     self.bound = Some(work::COPY_OUT);
-                    self.execute()?;
-                    return self.ready();
+                    self.execute();
+                    self.ready();
+                    return Ok(());
                 }
                 self.in_transaction = text.to_lowercase().contains("begin")
                     || text.to_lowercase().contains("start transaction");
@@ -531,7 +538,7 @@ impl Session {
                         "COMMIT"
                     },
                 );
-                self.ready()?;
+                self.ready();
             }
             b'd' => self.copied += copied_rows(body),
             b'c' => {
@@ -539,7 +546,7 @@ impl Session {
                 complete(&mut self.output, &format!("COPY {copied}"));
                 self.copying = false;
                 if std::mem::take(&mut self.simple) {
-                    self.ready()?;
+                    self.ready();
                 }
             }
             other => return Err(format!("a message of type {other} is not understood").into()),
@@ -547,7 +554,7 @@ impl Session {
         Ok(())
     }
 
-    fn execute(&mut self) -> Result<()> {
+    fn execute(&mut self) {
         let Some(sql) = self.bound else {
             complete(
                 &mut self.output,
@@ -557,7 +564,7 @@ impl Session {
                     "COMMIT"
                 },
             );
-            return Ok(());
+            return;
         };
         match &self.replies[sql].result {
             Produced::Fixed(bytes) => self.output.extend_from_slice(bytes),
@@ -584,16 +591,13 @@ impl Session {
                 message(&mut self.output, b'G', |out| {
                     out.extend_from_slice(&[1, 0, 3, 0, 1, 0, 1, 0, 1]);
                 });
-                return self.flush();
             }
         }
-        Ok(())
     }
 
-    fn ready(&mut self) -> Result<()> {
+    fn ready(&mut self) {
         let status = if self.in_transaction { b'T' } else { b'I' };
         message(&mut self.output, b'Z', |out| out.push(status));
-        self.flush()
     }
 
     fn flush(&mut self) -> Result<()> {

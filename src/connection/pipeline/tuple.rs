@@ -258,11 +258,13 @@ macro_rules! lists {
                 visitor: &mut V,
             ) -> Result<(), (u32, crate::Error)> {
                 let mut before = None;
-                for ((index, item), slot) in (0..).zip(self.iter()).zip(slots) {
+                let mut index = 0;
+                for (item, slot) in self.iter().zip(slots.iter_mut()) {
                     visitor
                         .visit(index, item, slot, before)
                         .map_err(|error| (index, error))?;
                     before = Some((item, &*slot));
+                    index += 1;
                 }
                 Ok(())
             }

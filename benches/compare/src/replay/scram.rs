@@ -29,7 +29,6 @@ impl Session {
         message(&mut self.output, b'R', |out| {
             out.extend_from_slice(b"\0\0\0\x0aSCRAM-SHA-256\0\0");
         });
-        self.flush()?;
         let initial = self.password_message(input)?;
         // Behind the mechanism and a length: no channel binding, no other identity; then the
         // user, who is not named again, and the nonce, which may hold all but a comma.
@@ -43,7 +42,6 @@ impl Session {
             out.extend_from_slice(&11u32.to_be_bytes());
             out.extend_from_slice(server_first.as_bytes());
         });
-        self.flush()?;
         let last = self.password_message(input)?;
         let without_proof = last.rsplit_once(",p=").map_or("", |(before, _)| before);
         let signed = format!("{first},{server_first},{without_proof}");
