@@ -115,7 +115,18 @@ where
         self.is_over.then_some(self.reply.rows)
     }
 
+    #[inline]
     fn poll_row(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        match self.batch.rows.pop_front() {
+            Some(row) => Poll::Ready(Some(Ok(row))),
+            None => self.poll_batch(cx),
+        }
+    }
+
+    /// The same where no row is left. It is a function of its own, so that the rows of a batch
+    /// are handed out without a call.
+    #[inline(never)]
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         loop {
             if let Some(row) = self.batch.rows.pop_front() {
                 return Poll::Ready(Some(Ok(row)));

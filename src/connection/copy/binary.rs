@@ -151,26 +151,24 @@ fn row(data: &[u8]) -> Result<Option<(Option<&[u8]>, &[u8])>> {
     if count < 0 {
         return Err(malformed("the count of a row's values is negative"));
     }
-    // Where the next length is. All lengths together are below what a u64 holds.
-    let mut end = 2_u64;
+    let mut behind = rest;
     for _ in 0..count {
-        let place = usize::try_from(end).unwrap_or(usize::MAX);
-        let Some(length) = data.get(place..).and_then(<[u8]>::first_chunk::<4>) else {
+        let Some((length, values)) = behind.split_first_chunk::<4>() else {
             return Ok(None);
         };
-        let length = u32::from_be_bytes(*length);
-        end += 4;
-        if length != NULL {
-            if length > i32::MAX as u32 {
+        behind = match u32::from_be_bytes(*length) {
+            NULL => values,
+            length if length > i32::MAX as u32 => {
                 return Err(malformed("the length of a value is negative"));
             }
-            end += u64::from(length);
-        }
+            length => match values.get(length as usize..) {
+                Some(behind) => behind,
+                None => return Ok(None),
+            },
+        };
     }
-    let end = usize::try_from(end).unwrap_or(usize::MAX);
-    Ok(data
-        .split_at_checked(end)
-        .map(|(row, rest)| (Some(row), rest)))
+    let row = &data[..data.len() - behind.len()];
+    Ok(Some((Some(row), behind)))
 }
 
 #[cold]

@@ -140,7 +140,21 @@ where
         self.sink.bytes
     }
 
+    #[inline]
     fn poll_row(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        match self.sink.batch.rows.pop_front() {
+            Some(row) => {
+                self.taken += 1;
+                Poll::Ready(Some(Ok(row)))
+            }
+            None => self.poll_batch(cx),
+        }
+    }
+
+    /// The same where no row is left. It is a function of its own, so that the rows of a batch
+    /// are handed out without a call.
+    #[inline(never)]
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         loop {
             if let Some(row) = self.sink.batch.rows.pop_front() {
                 self.taken += 1;
