@@ -504,3 +504,111 @@ pub(crate) mod sealed {
     /// Keeps `Params` to this crate and its macros.
     pub trait Sealed {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Timestamp, TimestampTz, Uuid};
+
+    /// The bytes in a buffer that has room, which short values are written to; and in one that
+    /// has none, or little.
+    fn both<P: Params>(params: &P, types: &[Type]) -> (Result<Vec<u8>>, Result<Vec<u8>>) {
+        let encoded = |mut out: WriteBuffer| {
+            let mark = out.mark();
+            params.encode(types, &mut out)?;
+            Ok(out.since(mark).to_vec())
+        };
+        let mut roomy = WriteBuffer::with_capacity(4096);
+        roomy.put_u8(0);
+        assert_eq!(roomy.room(SHORT).len(), SHORT);
+        (encoded(roomy), encoded(WriteBuffer::default()))
+    }
+
+    fn check<P: Params>(params: &P, types: &[Type]) {
+        let (quick, plain) = both(params, types);
+        let show = |error: Error| error.to_string();
+        assert_eq!(quick.map_err(show), plain.map_err(show));
+    }
+
+    #[test]
+    fn short_values_are_what_they_are_anywhere() {
+        let fixed = (
+            (-2_i16, 3_i32, -4_i64, 5_u32),
+            (1.5_f32, -2.5_f64, true),
+            (Timestamp::INFINITY, TimestampTz::MIN, Uuid([7; 16])),
+        );
+        let ((a, b, c, d), (e, f, g), (h, i, j)) = fixed;
+        let types = [
+            Type::INT2,
+            Type::INT4,
+            Type::INT8,
+            Type::OID,
+            Type::FLOAT4,
+            Type::FLOAT8,
+            Type::BOOL,
+            Type::TIMESTAMP,
+            Type::TIMESTAMPTZ,
+            Type::UUID,
+        ];
+        check(&(a, b, c, d, e, f, g, h, i, j), &types);
+        // As other types than the usual ones, and as some that they are not.
+        for ty in [Type::INT2, Type::INT8, Type::OID, Type::TEXT, Type::UUID] {
+            check(&(b, c, b), &[Type::INT4, ty.clone(), Type::INT4]);
+            check(
+                &(Some(b), None::<i64>, &Some(c)),
+                &[ty.clone(), ty.clone(), ty],
+            );
+        }
+        check(&(a,), &[]);
+    }
+
+    #[test]
+    fn texts_of_any_length_are_what_they_are_anywhere() {
+        for length in 0..40 {
+            let text: String = ('a'..='z').cycle().take(length).collect();
+            let (quick, _) = both(
+                &(1_i32, text.as_str(), 2_i32),
+                &[Type::INT4, Type::TEXT, Type::INT4],
+            );
+            let quick = quick.unwrap();
+            assert_eq!(&quick[8..12], (length as u32).to_be_bytes());
+            assert_eq!(&quick[12..12 + length], text.as_bytes());
+            for ty in [Type::TEXT, Type::VARCHAR, Type::JSONB, Type::INT4] {
+                check(
+                    &(1_i32, text.clone(), Some("x"), text.as_str()),
+                    &[Type::INT4, ty.clone(), Type::TEXT, ty],
+                );
+            }
+            for place in 0..length {
+                let mut with_nul = text.clone();
+                with_nul.replace_range(place..=place, "\0");
+                let types = [Type::TEXT, Type::INT4];
+                assert!(both(&(with_nul.as_str(), 1_i32), &types).0.is_err());
+                check(&(with_nul, 1_i32), &types);
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_goes_before_the_values_wherever_there_is_room() {
+        let types = [Type::INT4, Type::TEXT];
+        let long = "long ".repeat(100);
+        for text in ["short", &long] {
+            for spare in 0..60 {
+                let mut out = WriteBuffer::with_capacity(0);
+                // Leaves room for so many bytes.
+                out.put_u8(1);
+                let room = out.capacity();
+                out.put_slice(&vec![1; room.saturating_sub(1 + spare)]);
+                let mark = out.mark();
+                (7_i32, text)
+                    .encode_behind([8, 9], &types, &mut out)
+                    .unwrap();
+                let mut plain = WriteBuffer::default();
+                plain.put_slice(&[8, 9]);
+                Params::encode(&(7_i32, text), &types, &mut plain).unwrap();
+                assert_eq!(out.since(mark), plain.pending());
+            }
+        }
+    }
+}

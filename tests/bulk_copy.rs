@@ -3,10 +3,13 @@
 mod live;
 mod support;
 
+use std::panic::AssertUnwindSafe;
+use std::task::Poll;
 use std::time::Duration;
 
-use kornak::error::Outcome;
-use kornak::{Connection, ErrorKind, FromRow, Params, SqlState, TransactionStatus, Type};
+use kornak::codec::{DeclaredType, IsNull, ParamWriter};
+use kornak::error::{EncodeError, Outcome};
+use kornak::{Connection, Encode, ErrorKind, FromRow, Params, SqlState, TransactionStatus, Type};
 use live::{check_token, connect_over, connect_small as connect, small_buffers};
 use support::deadline::{GENEROUS, within};
 use support::drops::{Case, DropAtEachPoll};
@@ -683,4 +686,66 @@ async fn typed_rows_go_in_by_a_statement() {
         assert_eq!(error.kind(), ErrorKind::Usage, "{sql}");
     }
     check_token(&mut connection).await;
+}
+
+/// A text that is written, can't be, or panics when half of it is.
+#[derive(Clone, Copy)]
+enum Half {
+    Fine,
+    Refused,
+    Panics,
+}
+
+impl Encode for Half {
+    const DECLARED: DeclaredType = DeclaredType::Text;
+
+    fn encode(&self, _: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+        out.put_slice(b"half");
+        match self {
+            Self::Fine => Ok(IsNull::No),
+            Self::Refused => Err(EncodeError::new("it has no other half")),
+            Self::Panics => panic!("on purpose"),
+        }
+    }
+}
+
+/// Rows are whole in what is sent, and counted, whatever comes of the one behind them.
+#[tokio::test]
+async fn r9_r13_the_rows_before_one_that_fails_or_panics_stay_whole() {
+    let mut connection = connect().await;
+    table(&mut connection).await;
+    for last in [Half::Refused, Half::Panics] {
+        for before in [0, 1, 100, 5_000] {
+            let mut copy = connection.copy_in_rows("t", &["id", "name"]).await.unwrap();
+            let rows = (0..=before).map(|i| (i, if i == before { last } else { Half::Fine }));
+            let mut sending = Box::pin(copy.send_all(rows));
+            let outcome = std::future::poll_fn(|cx| {
+                let polled = AssertUnwindSafe(|| sending.as_mut().poll(cx));
+                match std::panic::catch_unwind(polled) {
+                    Ok(polled) => polled.map(|sent| sent.map_err(|error| error.kind())),
+                    Err(_) => Poll::Ready(Ok(u64::MAX)),
+                }
+            });
+            let expected = match last {
+                Half::Panics => Ok(u64::MAX),
+                _ => Err(ErrorKind::Encode),
+            };
+            assert_eq!(outcome.await, expected);
+            drop(sending);
+            assert_eq!(copy.rows(), before as u64);
+            // The header, and the rows: a count, a length, four bytes, a length, four bytes.
+            assert_eq!(copy.bytes(), 19 + 18 * before as u64);
+            copy.send((before, "another")).await.unwrap();
+            assert_eq!(copy.rows(), before as u64 + 1);
+            assert_eq!(copy.finish().await.unwrap(), before as u64 + 1);
+            let sums: (i64, i64) = connection
+                .fetch_one("select sum(id), sum(length(name)) from t", ())
+                .await
+                .unwrap();
+            let before = i64::from(before);
+            assert_eq!(sums, (before * (before + 1) / 2, 4 * before + 7));
+            connection.execute("delete from t", ()).await.unwrap();
+            check_token(&mut connection).await;
+        }
+    }
 }

@@ -3,8 +3,9 @@
 mod live;
 mod support;
 
-use kornak::error::Outcome;
-use kornak::{Connection, ErrorKind, SqlState, TransactionStatus, from_stream};
+use kornak::codec::{DeclaredType, IsNull, ParamWriter};
+use kornak::error::{EncodeError, Outcome};
+use kornak::{Connection, Encode, ErrorKind, SqlState, TransactionStatus, Type, from_stream};
 use live::{check_token, connect_over, connect_small as connect, small_buffers};
 use support::deadline::{GENEROUS, within};
 use support::drops::{Case, DropAtEachPoll};
@@ -458,4 +459,39 @@ impl<T> futures_core::Stream for Received<T> {
     ) -> std::task::Poll<Option<T>> {
         self.0.poll_recv(cx)
     }
+}
+
+/// A codec may ask for room ahead while a part of what goes before is on its way.
+#[tokio::test]
+async fn room_asked_for_by_a_codec_moves_nothing() {
+    struct Large(Vec<u8>);
+    impl Encode for Large {
+        const DECLARED: DeclaredType = <&[u8]>::DECLARED;
+
+        fn encode(&self, _: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
+            out.reserve(self.0.len() * 20);
+            out.put_slice(&self.0);
+            Ok(IsNull::No)
+        }
+    }
+
+    let mut connection = connect().await;
+    connection
+        .batch_execute("create temp table large (id int4, body bytea)")
+        .await
+        .unwrap();
+    let items = (0..2_000_i32).map(|i| (i, Large(vec![i as u8; 10_000 + i as usize])));
+    let sql = "insert into large values ($1, $2)";
+    let rows = within(GENEROUS, "inserting", connection.execute_many(sql, items)).await;
+    assert_eq!(rows.unwrap(), 2_000);
+    let wrong: i64 = connection
+        .fetch_one(
+            "select count(*) from large where length(body) <> 10000 + id
+             or get_byte(body, 0) <> id % 256 or get_byte(body, 9999 + id) <> id % 256",
+            (),
+        )
+        .await
+        .unwrap();
+    assert_eq!(wrong, 0);
+    check_token(&mut connection).await;
 }

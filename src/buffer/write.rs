@@ -454,4 +454,106 @@ mod tests {
         buffer.end_null(value);
         assert_eq!(buffer.pending(), &[0xff; 4]);
     }
+
+    #[test]
+    fn reserving_leaves_marks_where_they_are() {
+        let mut buffer = WriteBuffer::with_capacity(64);
+        buffer.put_slice(&[1; 40]);
+        buffer.advance(30);
+        let mark = buffer.mark();
+        let length = buffer.begin_length();
+        buffer.reserve(1_000);
+        buffer.put_slice(b"abc");
+        buffer.end_value(length).unwrap();
+        assert_eq!(buffer.since(mark), b"\0\0\0\x03abc");
+        buffer.truncate(mark);
+        assert_eq!(buffer.pending(), [1; 10]);
+        buffer.compact();
+        assert_eq!(buffer.pending(), [1; 10]);
+    }
+
+    #[test]
+    fn room_is_there_once_something_was_written_and_takes_what_is_wanted() {
+        let mut buffer = WriteBuffer::with_capacity(256);
+        assert!(buffer.room(8).is_empty());
+        buffer.put_u8(1);
+        let room = buffer.room(8);
+        room[..3].copy_from_slice(&[2, 3, 4]);
+        assert_eq!(room.len(), 8);
+        assert_eq!(buffer.pending(), [1]);
+        buffer.room(8);
+        buffer.take_room(3);
+        assert_eq!(buffer.pending(), [1, 2, 3, 4]);
+        assert!(buffer.room(256).is_empty());
+        assert_eq!(buffer.capacity(), 256);
+    }
+
+    /// Whatever is done, what is pending is what a plain list of bytes holds.
+    #[test]
+    fn it_holds_what_a_list_of_bytes_would() {
+        // Knuth's MMIX.
+        let mut state = 1_u64;
+        let mut below = |limit: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % limit
+        };
+        let mut buffer = WriteBuffer::default();
+        let mut model: Vec<u8> = Vec::new();
+        let mut largest = 0;
+        for step in 0..200_000_u32 {
+            let byte = step as u8;
+            match below(12) {
+                0 => {
+                    buffer.put_i32(step as i32);
+                    model.extend_from_slice(&step.to_be_bytes());
+                }
+                1..=3 => {
+                    let most = [10, 100, 3 * WIDENED_BY][below(3)];
+                    let count = below(most);
+                    buffer.put_slice(&vec![byte; count]);
+                    model.resize(model.len() + count, byte);
+                }
+                4 | 5 => {
+                    let wanted = below(100);
+                    let room = buffer.room(wanted);
+                    let count = room.len().min(below(100));
+                    room.fill(!byte);
+                    room[..count].fill(byte);
+                    buffer.take_room(count);
+                    model.resize(model.len() + count, byte);
+                }
+                6 => {
+                    buffer.put_sized(&[byte; 7]).unwrap();
+                    model.extend_from_slice(&[0, 0, 0, 7]);
+                    model.resize(model.len() + 7, byte);
+                }
+                7 => {
+                    let kept = below(model.len() + 1);
+                    let mark = buffer.mark().back(model.len() - kept);
+                    assert_eq!(buffer.since(mark), &model[kept..]);
+                    buffer.truncate(mark);
+                    model.truncate(kept);
+                }
+                8 | 9 => {
+                    let count = below(model.len() + 1);
+                    buffer.advance(count);
+                    model.drain(..count);
+                }
+                10 => buffer.reserve(below(2 * WIDENED_BY)),
+                _ if below(20) == 0 => {
+                    buffer.shrink_to(below(WIDENED_BY));
+                    assert!(buffer.capacity() <= model.len().max(WIDENED_BY));
+                }
+                _ => buffer.compact(),
+            }
+            assert_eq!(buffer.len(), model.len());
+            if step % 16 == 0 {
+                assert!(buffer.pending() == model, "step {step}");
+            }
+            largest = largest.max(model.len());
+        }
+        assert!(largest > 4 * WIDENED_BY, "{largest}");
+    }
 }

@@ -551,3 +551,79 @@ fn too_long(length: usize) -> Error {
         "the parameters make a message of {length} bytes, which is above the server's limit of {MAX_FRONTEND_MESSAGE}"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::TransactionStatus;
+
+    fn template() -> BindTemplate {
+        BindTemplate::new("k", [1].into_iter(), 1, [1].into_iter()).unwrap()
+    }
+
+    fn value(number: i32) -> impl FnOnce(&mut WriteBuffer) -> Result<()> {
+        move |out| {
+            out.put_i32(4);
+            out.put_i32(number);
+            Ok(())
+        }
+    }
+
+    fn fails(out: &mut WriteBuffer) -> Result<()> {
+        out.put_slice(b"half of a value");
+        Err(Error::usage("on purpose"))
+    }
+
+    /// What `write` makes of a unit that is then finished, and how much is owed for it.
+    fn written(
+        template: &BindTemplate,
+        write: impl FnOnce(&mut Unit<'_>, &BindTemplate),
+    ) -> Vec<u8> {
+        let mut core = Core::new(TransactionStatus::Idle);
+        let mut out = WriteBuffer::default();
+        let mut unit = core.start_unit(&mut out).unwrap();
+        write(&mut unit, template);
+        unit.finish();
+        out.pending().to_vec()
+    }
+
+    #[test]
+    fn executions_are_what_each_of_them_would_be() {
+        for template in [
+            template(),
+            template().with_parse("select $1", &[23]).unwrap(),
+        ] {
+            let one_by_one = written(&template, |unit, template| {
+                for number in 1..=3 {
+                    unit.execute(0, template, value(number)).unwrap();
+                }
+                unit.execute_unprepared(1, "commit").unwrap();
+            });
+            let together = written(&template, |unit, template| {
+                let mut executions = unit.executions(0, template);
+                executions.add(value(1)).unwrap();
+                executions.add(fails).unwrap_err();
+                executions.add(value(2)).unwrap();
+                drop(executions);
+                drop(unit.executions(0, template));
+                let mut executions = unit.executions(0, template);
+                executions.add(value(3)).unwrap();
+                executions.add(fails).unwrap_err();
+                drop(executions);
+                unit.execute_unprepared(1, "commit").unwrap();
+            });
+            assert_eq!(together, one_by_one);
+        }
+    }
+
+    #[test]
+    fn executions_of_a_unit_that_is_dropped_are_not_owed() {
+        let (mut core, mut out) = (Core::new(TransactionStatus::Idle), WriteBuffer::default());
+        let template = template();
+        let mut unit = core.start_unit(&mut out).unwrap();
+        unit.executions(0, &template).add(value(1)).unwrap();
+        drop(unit);
+        assert!(core.is_idle());
+        assert!(out.is_empty());
+    }
+}
