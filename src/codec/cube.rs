@@ -261,8 +261,10 @@ impl Encode for Cube {
         let dimensions = match u32::try_from(self.dimensions()) {
             Ok(dimensions) if dimensions < POINT => dimensions,
             _ => {
-                let dimensions = format_args!("{} dimensions", self.dimensions());
-                return Err(out_of_range::<Self>(ty, dimensions));
+                return Err(out_of_range::<Self>(
+                    ty,
+                    format_args!("{} dimensions", self.dimensions()),
+                ));
             }
         };
         out.put_u32(if self.is_point { POINT } else { 0 } | dimensions);

@@ -386,16 +386,20 @@ impl Encode for SparseVector {
             return Err(wrong_encode_type::<Self>(ty));
         }
         let Ok(dimensions) = i32::try_from(self.dimensions) else {
-            let dimensions = format_args!("{} dimensions", self.dimensions);
-            return Err(out_of_range::<Self>(ty, dimensions));
+            return Err(out_of_range::<Self>(
+                ty,
+                format_args!("{} dimensions", self.dimensions),
+            ));
         };
         out.put_i32(dimensions);
         out.put_count::<Self>(self.elements.len(), ty)?;
         out.put_i32(0);
         for &(dimension, _) in &self.elements {
             if dimension >= self.dimensions {
-                let dimension = format_args!("the dimension {dimension}");
-                return Err(out_of_range::<Self>(ty, dimension));
+                return Err(out_of_range::<Self>(
+                    ty,
+                    format_args!("the dimension {dimension}"),
+                ));
             }
             out.put_u32(dimension);
         }

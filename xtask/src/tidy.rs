@@ -162,8 +162,26 @@ fn check_rust(file: &SourceFile) -> Vec<Finding> {
             }
         }
     }
+    findings.extend(check_age(path, &code));
     findings.extend(check_purity(path, &code));
     findings
+}
+
+/// What the `rust-version` of the manifest doesn't compile, and neither compiler nor lint says: a
+/// newer compiler takes it, and the lint knows of functions alone.
+fn check_age(path: &str, code: &str) -> Vec<Finding> {
+    let lines = code.lines().enumerate();
+    let findings = lines.filter_map(|(index, line)| {
+        let text = if line.contains("&& let ") {
+            "a chain of `let`, which Rust has from 1.88 on"
+        } else if line.contains("let ") && line.contains("= format_args!") {
+            "arguments that outlive their statement, which Rust has from 1.89 on"
+        } else {
+            return None;
+        };
+        Some(Finding::new(path, index + 1, text))
+    });
+    findings.collect()
 }
 
 /// Invariant 1 of the design, for what is not test code.
@@ -284,6 +302,17 @@ mod tests {
         }
         let patient = "fn f() { a.expect(\"never fails\") }";
         assert!(found("src/codec/a.rs", patient).is_empty());
+    }
+
+    #[test]
+    fn what_an_older_compiler_refuses_is_found() {
+        for text in [
+            "fn f() { if a && let Some(b) = c {} }",
+            "fn f() {\n    let a = format_args!(\"{b}\");\n}",
+        ] {
+            assert_eq!(found("src/lib.rs", text).len(), 1, "{text}");
+        }
+        assert!(found("src/lib.rs", "fn f() { g(format_args!(\"{b}\")) }").is_empty());
     }
 
     #[test]

@@ -398,8 +398,10 @@ impl Encode for TsQuery {
                 TsQueryItem::Or => out.put_slice(&[OPERATOR, OR]),
                 TsQueryItem::FollowedBy(distance) => {
                     if distance > MAX_DISTANCE {
-                        let distance = format_args!("the distance {distance}");
-                        return Err(out_of_range::<Self>(ty, distance));
+                        return Err(out_of_range::<Self>(
+                            ty,
+                            format_args!("the distance {distance}"),
+                        ));
                     }
                     out.put_slice(&[OPERATOR, PHRASE]);
                     out.put_u16(distance);

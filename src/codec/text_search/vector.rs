@@ -191,14 +191,18 @@ impl Encode for TsVector {
             out.put_slice(lexeme.text.as_bytes());
             out.put_u8(0);
             let Ok(count) = u16::try_from(lexeme.positions.len()) else {
-                let count = format_args!("{} positions", lexeme.positions.len());
-                return Err(out_of_range::<Self>(ty, count));
+                return Err(out_of_range::<Self>(
+                    ty,
+                    format_args!("{} positions", lexeme.positions.len()),
+                ));
             };
             out.put_u16(count);
             for position in lexeme.positions {
                 if position.index > MAX_INDEX {
-                    let index = format_args!("the position {}", position.index);
-                    return Err(out_of_range::<Self>(ty, index));
+                    return Err(out_of_range::<Self>(
+                        ty,
+                        format_args!("the position {}", position.index),
+                    ));
                 }
                 out.put_u16((position.weight as u16) << 14 | position.index);
             }

@@ -71,8 +71,11 @@ impl<'a> RowDescription<'a> {
             let field = FieldDescription::read(&mut reader)
                 .ok_or_else(|| ends_early(MESSAGE, format_args!("field {index}")))?;
             if !matches!(field.format, 0 | 1) {
-                let place = format_args!("the format of field {index}");
-                return Err(invalid(MESSAGE, place, field.format));
+                return Err(invalid(
+                    MESSAGE,
+                    format_args!("the format of field {index}"),
+                    field.format,
+                ));
             }
         }
         reader.finish(MESSAGE)?;

@@ -32,8 +32,11 @@ impl<'a> BackendKeyData<'a> {
             .ok_or_else(|| ends_early(MESSAGE, "the process ID"))?;
         let secret_key = reader.rest();
         if !(MIN_SECRET_KEY..=MAX_SECRET_KEY).contains(&secret_key.len()) {
-            let length = format_args!("{} bytes long", secret_key.len());
-            return Err(invalid(MESSAGE, "the secret key", length));
+            return Err(invalid(
+                MESSAGE,
+                "the secret key",
+                format_args!("{} bytes long", secret_key.len()),
+            ));
         }
         Ok(Self {
             process_id,
@@ -184,8 +187,11 @@ impl ReadyForQuery {
             Some(b'T') => TransactionStatus::InTransaction,
             Some(b'E') => TransactionStatus::Failed,
             Some(other) => {
-                let byte = format_args!("0x{other:02x}");
-                return Err(invalid(MESSAGE, "the transaction status", byte));
+                return Err(invalid(
+                    MESSAGE,
+                    "the transaction status",
+                    format_args!("0x{other:02x}"),
+                ));
             }
             None => return Err(ends_early(MESSAGE, "the transaction status")),
         };
