@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::coding;
 use super::gates::Gates;
-use super::measure::Bench;
+use super::measure::{Bench, cores};
 use super::table::{self, Measured};
 use super::{DRIVERS, Figures, Row, rows};
 use crate::Result;
@@ -33,12 +33,15 @@ pub fn run(arguments: &[String]) -> Result<bool> {
     }
     let text = std::fs::read_to_string(&targets).map_err(|error| format!("{targets}: {error}"))?;
     let gates = Gates::parse(&text)?;
-    let bench = Bench::start()?;
+    let benches: Vec<Bench> = cores()
+        .into_iter()
+        .map(Bench::start)
+        .collect::<Result<_>>()?;
     let rows: Vec<Row> = rows()
         .into_iter()
         .filter(|row| row.work.name().contains(&only))
         .collect();
-    let measured = measure(&bench, &rows)?;
+    let measured = measure(&benches, &rows)?;
     if !measured.is_empty() {
         println!("{}", table::render(&measured, &gates));
     }
@@ -53,7 +56,7 @@ pub fn run(arguments: &[String]) -> Result<bool> {
     if only.is_empty() {
         println!("| memory of Kornak | bytes | target | |\n| --- | ---: | ---: | --- |");
         let names = ["connected", "idle-again", "cached-statement"];
-        for (name, bytes) in names.into_iter().zip(bench.memory()?) {
+        for (name, bytes) in names.into_iter().zip(benches[0].memory()?) {
             let gate = gates
                 .gate("memory", name)
                 .ok_or_else(|| format!("{targets} has no memory.{name}"))?;
@@ -78,17 +81,17 @@ pub fn run(arguments: &[String]) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
-/// Every driver at every row, a few at a time: instructions and calls don't depend on what
-/// else runs.
-fn measure(bench: &Bench, rows: &[Row]) -> Result<Vec<Measured>> {
+/// Every driver at every row, on each processor one at a time: instructions and calls don't depend
+/// on what else runs.
+fn measure(benches: &[Bench], rows: &[Row]) -> Result<Vec<Measured>> {
     type Done = (usize, usize, Result<Option<Figures>>);
     let done = Mutex::new(Vec::<Done>::new());
     let next = AtomicUsize::new(0);
     let jobs = rows.len() * DRIVERS.len();
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let (done, next) = (&done, &next);
     std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
+        for bench in benches {
+            scope.spawn(move || {
                 loop {
                     let job = next.fetch_add(1, Ordering::Relaxed);
                     if job >= jobs {
@@ -108,7 +111,8 @@ fn measure(bench: &Bench, rows: &[Row]) -> Result<Vec<Measured>> {
         .iter()
         .map(|row| (*row, [None, None, None, None]))
         .collect();
-    for (row, driver, figures) in done.into_inner().unwrap_or_default() {
+    let done = done.lock().map(|mut done| std::mem::take(&mut *done));
+    for (row, driver, figures) in done.unwrap_or_default() {
         measured[row].1[driver] = figures?;
     }
     Ok(measured)

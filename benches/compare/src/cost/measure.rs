@@ -10,24 +10,29 @@ use crate::Result;
 use crate::client::UNSUPPORTED;
 use crate::repeat::Input;
 
-/// The programs, and the replay that answers them.
+/// The programs, and the replay that answers them, on one processor.
+///
+/// Were they on two, the kernel would wake the client twice for an answer, when the replay has taken
+/// the query and when it has written, or only once if that is late: as other processes would have
+/// it, for up to 450 instructions more. On one, the replay has done both before the client runs.
 #[derive(Debug)]
 pub struct Bench {
     programs: PathBuf,
     folder: PathBuf,
     replay: Child,
+    core: usize,
 }
 
 const PORT: &str = "5432";
 
 impl Bench {
-    /// Starts the replay. The programs lie beside this one.
+    /// Starts the replay on a processor. The programs lie beside this one.
     ///
     /// # Errors
     ///
-    /// If it can't be started, or valgrind or strace is missing.
-    pub fn start() -> Result<Self> {
-        for tool in ["valgrind", "strace"] {
+    /// If it can't be started, or valgrind, strace or taskset is missing.
+    pub fn start(core: usize) -> Result<Self> {
+        for tool in ["valgrind", "strace", "taskset"] {
             if !has_tool(tool) {
                 return Err(format!(
                     "install {tool}: instructions and system calls are counted by it"
@@ -39,9 +44,10 @@ impl Bench {
             .parent()
             .map(Path::to_path_buf)
             .ok_or("this program has no folder")?;
-        let folder = std::env::temp_dir().join(format!("kornak-cost-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("kornak-cost-{}-{core}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let replay = Command::new(programs.join("compare"))
+        let replay = on_core(core, &programs.join("compare"))
             .arg("replay")
             .arg(&folder)
             .arg(PORT)
@@ -51,6 +57,7 @@ impl Bench {
             programs,
             folder,
             replay,
+            core,
         };
         let socket = bench.folder.join(format!(".s.PGSQL.{PORT}"));
         let begun = Instant::now();
@@ -120,14 +127,15 @@ impl Bench {
     }
 
     fn instructions(&self, driver: &str, row: &Row, times: u64) -> Result<f64> {
-        let mut command = Command::new(self.programs.join("compare"));
+        let mut command = on_core(self.core, Path::new("valgrind"));
+        command.args(CALLGRIND).arg(self.programs.join("compare"));
         command.arg("client");
         self.arguments(&mut command, driver, row, times);
-        callgrind(&command)
+        collected(&mut command)
     }
 
     fn system_calls(&self, driver: &str, row: &Row, times: u64) -> Result<BTreeMap<String, f64>> {
-        let mut command = Command::new("strace");
+        let mut command = on_core(self.core, Path::new("strace"));
         command
             .args(["-c", "-f"])
             .arg(self.programs.join("compare"))
@@ -172,6 +180,32 @@ impl Drop for Bench {
     }
 }
 
+/// A command that runs the program on one processor.
+fn on_core(core: usize, program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", &core.to_string()]).arg(program);
+    command
+}
+
+/// The processors that this process may use.
+pub fn cores() -> Vec<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let list = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    parse_cores(list.unwrap_or("0")).unwrap_or_else(|| vec![0])
+}
+
+/// `0-2,5`.
+fn parse_cores(list: &str) -> Option<Vec<usize>> {
+    let mut cores = Vec::new();
+    for range in list.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        cores.extend(first.parse::<usize>().ok()?..=last.parse().ok()?);
+    }
+    Some(cores)
+}
+
 /// Whether this program is installed.
 pub fn has_tool(name: &str) -> bool {
     let found = Command::new(name).arg("--version").output();
@@ -186,10 +220,17 @@ pub fn has_tool(name: &str) -> bool {
 pub fn callgrind(command: &Command) -> Result<f64> {
     let mut valgrind = Command::new("valgrind");
     valgrind
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .args(CALLGRIND)
         .arg(command.get_program())
         .args(command.get_args());
-    let output = checked(&mut valgrind)?;
+    collected(&mut valgrind)
+}
+
+const CALLGRIND: [&str; 2] = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
+
+/// What callgrind says that it has counted.
+fn collected(valgrind: &mut Command) -> Result<f64> {
+    let output = checked(valgrind)?;
     let text = String::from_utf8_lossy(&output.stderr);
     let collected = text
         .lines()
@@ -221,4 +262,17 @@ fn numbers<const N: usize>(output: &Output) -> Result<[f64; N]> {
     numbers
         .try_into()
         .map_err(|numbers| format!("{N} numbers were expected, not {numbers:?}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_read() {
+        assert_eq!(parse_cores("\t0-2,5\n"), Some(vec![0, 1, 2, 5]));
+        assert_eq!(parse_cores("3"), Some(vec![3]));
+        assert_eq!(parse_cores(""), None);
+        assert!(!cores().is_empty());
+    }
 }
