@@ -258,39 +258,15 @@ fn wrong_count(given: usize, wanted: usize) -> Error {
     ))
 }
 
-/// Appends `head`, and the values of a tuple with their lengths.
-macro_rules! encode_tuple {
-    ($tuple:ident, $head:expr, $types:ident, $out:ident, $count:literal: $($name:ident $index:tt)*) => {
-        match $types {
-            [$($name),*] => {
-                // Short values are written to room that is looked for once.
-                let head = $head;
-                let mut room = $out.room(head.len() + SHORT * $count);
-                let mut written = head.len();
-                if let Some(place) = room.first_chunk_mut() {
-                    *place = head;
-                } else {
-                    $out.put_slice(&head);
-                    room = $out.room(SHORT * $count);
-                    written = 0;
-                }
-                $(
-                    match encode_short(&$tuple.$index, $name, &mut room[written..]) {
-                        Some(count) => written += count,
-                        None => {
-                            $out.take_room(written);
-                            encode_one(&$tuple.$index, $index, $name, $out)?;
-                            room = $out.room(SHORT * $count);
-                            written = 0;
-                        }
-                    }
-                )*
-                $out.take_room(written);
-                Ok(())
-            }
-            _ => Err(wrong_count($count, $types.len())),
-        }
-    };
+/// A tuple of parameters.
+trait Tuple {
+    /// Appends `head`, and the values with their lengths.
+    fn put<const HEAD: usize>(
+        &self,
+        head: [u8; HEAD],
+        types: &[Type],
+        out: &mut WriteBuffer,
+    ) -> Result<()>;
 }
 
 macro_rules! tuples {
@@ -303,6 +279,44 @@ macro_rules! tuples {
             unused_mut,
             reason = "the tuple without elements uses none, and the last one no room behind it"
         )]
+        impl<$($name: Encode),*> Tuple for ($($name,)*) {
+            #[inline]
+            fn put<const HEAD: usize>(
+                &self,
+                head: [u8; HEAD],
+                types: &[Type],
+                out: &mut WriteBuffer,
+            ) -> Result<()> {
+                let [$($name),*] = types else {
+                    return Err(wrong_count($count, types.len()));
+                };
+                // Short values are written to room that is looked for once.
+                let mut room = out.room(HEAD + SHORT * $count);
+                let mut written = HEAD;
+                if let Some(place) = room.first_chunk_mut() {
+                    *place = head;
+                } else {
+                    out.put_slice(&head);
+                    room = out.room(SHORT * $count);
+                    written = 0;
+                }
+                $(
+                    match encode_short(&self.$index, $name, &mut room[written..]) {
+                        Some(count) => written += count,
+                        None => {
+                            out.take_room(written);
+                            encode_one(&self.$index, $index, $name, out)?;
+                            room = out.room(SHORT * $count);
+                            written = 0;
+                        }
+                    }
+                )*
+                out.take_room(written);
+                Ok(())
+            }
+        }
+
+        #[allow(unused_variables, reason = "the tuple without elements uses none")]
         impl<$($name: Encode),*> Params for ($($name,)*) {
             #[inline]
             fn count(&self) -> usize {
@@ -330,12 +344,12 @@ macro_rules! tuples {
 
             #[inline]
             fn encode(&self, types: &[Type], out: &mut WriteBuffer) -> Result<()> {
-                encode_tuple!(self, [], types, out, $count: $($name $index)*)
+                self.put([], types, out)
             }
 
             #[inline]
             fn encode_behind(&self, head: [u8; 2], types: &[Type], out: &mut WriteBuffer) -> Result<()> {
-                encode_tuple!(self, head, types, out, $count: $($name $index)*)
+                self.put(head, types, out)
             }
         }
     )*};
