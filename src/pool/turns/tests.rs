@@ -4,6 +4,7 @@
 //! wakers of loom, which tries each order of what the threads do to these. A task that is never
 //! woken is a deadlock, which loom reports, as it does a waker that is never dropped.
 
+use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::sync::PoisonError;
 use std::task::Wake;
@@ -185,6 +186,18 @@ impl World {
         }
     }
 
+    /// Runs a task in a thread of its own.
+    fn spawn(&self, task: impl FnOnce(&Self) + Send + 'static) -> JoinHandle<()> {
+        let world = self.clone();
+        thread::spawn(move || task(&world))
+    }
+
+    /// Runs a task that [`end`](Self::end) waits for.
+    fn start(&self, task: impl FnOnce(&Self) + Send + 'static) {
+        let running = self.spawn(task);
+        self.0.seen.look(|sight| sight.running.push(running));
+    }
+
     /// As a pool does it in a task.
     fn connect(&self) {
         loop {
@@ -225,17 +238,13 @@ impl Turns for World {
     fn start_connects(&self, count: usize) {
         self.0.seen.assert_unlocked();
         for _ in 0..count {
-            let world = self.clone();
-            let running = thread::spawn(move || world.connect());
-            self.0.seen.look(|sight| sight.running.push(running));
+            self.start(Self::connect);
         }
     }
 
     fn start_watch(&self) {
         self.0.seen.assert_unlocked();
-        let world = self.clone();
-        let running = thread::spawn(move || world.block_on(Watchman::new(&world)));
-        self.0.seen.look(|sight| sight.running.push(running));
+        self.start(|world| world.block_on(Watchman::new(world)));
     }
 
     fn is_on_runtime(&self) -> bool {
@@ -314,12 +323,8 @@ impl Wake for Parked {
 
 /// Runs `tasks` in threads of their own around a pool of `max` places, in every order, with
 /// connects of which the first ones come out as said and all others succeed. Then every place is
-/// free or has an idle connection. Shows `check` what is there then.
-fn check_all(
-    start: Start,
-    tasks: &'static [fn(&World)],
-    check: impl Fn(Counts) + Send + Sync + 'static,
-) {
+/// free or has an idle connection, and so many are `open`.
+fn check_all(start: Start, tasks: &'static [fn(&World)], open: RangeInclusive<usize>) {
     let mut builder = Builder::new();
     // Where a thread is made for a connect, or three wait, the orders would be millions.
     let is_small = tasks.len() == 2 && start.idle == start.max && !start.loses;
@@ -332,15 +337,11 @@ fn check_all(
         let world = World::new(start);
         let (last, others) = tasks.split_last().unwrap();
         for task in others {
-            let running = {
-                let world = world.clone();
-                thread::spawn(move || task(&world))
-            };
-            world.0.seen.look(|sight| sight.running.push(running));
+            world.start(task);
         }
         last(&world);
         let counts = world.end();
-        check(counts);
+        assert!(open.contains(&counts.open), "{} are open", counts.open);
     });
 }
 
@@ -373,8 +374,7 @@ fn move_and_borrow(world: &World) {
     let (ticket, acquired) = world.take_turn();
     let lease = if let Acquired::Later = acquired {
         let mut waiting = pin!(Waiting::new(world, ticket, None));
-        let waker = Waker::noop();
-        match waiting.as_mut().poll(&mut Context::from_waker(waker)) {
+        match poll_once(waiting.as_mut()) {
             Poll::Ready(lease) => lease.ok(),
             Poll::Pending => world.block_on(waiting).ok(),
         }
@@ -388,11 +388,7 @@ fn move_and_borrow(world: &World) {
 fn leave(world: &World) {
     let (ticket, acquired) = world.take_turn();
     let lease = if let Acquired::Later = acquired {
-        let mut waiting = pin!(Waiting::new(world, ticket, None));
-        match waiting
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        {
+        match poll_once(pin!(Waiting::new(world, ticket, None))) {
             Poll::Ready(lease) => lease.ok(),
             Poll::Pending => return,
         }
@@ -400,6 +396,11 @@ fn leave(world: &World) {
         world.wait(ticket, acquired).ok()
     };
     lease.unwrap().give_back();
+}
+
+/// Polls a future once; nobody is woken.
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Borrows a connection, finds it unfit, and borrows the next one in the same turn.
@@ -441,58 +442,34 @@ fn close(world: &World) {
 
 #[test]
 fn r51_a_connection_goes_from_hand_to_hand() {
-    check_all(LENDS_ONE, &[borrow, borrow], |counts| {
-        assert_eq!(counts.open, 1)
-    });
-    check_all(LENDS_ONE, &[borrow, borrow, borrow], |counts| {
-        assert_eq!(counts.open, 1)
-    });
-    check_all(CONNECTS, &[borrow, borrow], |counts| {
-        assert_eq!(counts.open, 1)
-    });
+    check_all(LENDS_ONE, &[borrow, borrow], 1..=1);
+    check_all(LENDS_ONE, &[borrow, borrow, borrow], 1..=1);
+    check_all(CONNECTS, &[borrow, borrow], 1..=1);
 }
 
 #[test]
 fn r51_whoever_leaves_the_line_hands_on_what_they_were_given() {
-    check_all(LENDS_ONE, &[borrow, leave], |counts| {
-        assert_eq!(counts.open, 1)
-    });
-    check_all(LENDS_ONE, &[borrow, leave, borrow], |counts| {
-        assert_eq!(counts.open, 1)
-    });
-    check_all(CONNECTS, &[leave, borrow], |counts| {
-        assert_eq!(counts.open, 1)
-    });
+    check_all(LENDS_ONE, &[borrow, leave], 1..=1);
+    check_all(LENDS_ONE, &[borrow, leave, borrow], 1..=1);
+    check_all(CONNECTS, &[leave, borrow], 1..=1);
 }
 
 #[test]
 fn r51_whoever_waits_may_move_to_another_task() {
-    check_all(LENDS_ONE, &[borrow, move_and_borrow], |counts| {
-        assert_eq!(counts.open, 1)
-    });
-    check_all(LENDS_ONE, &[borrow, leave, move_and_borrow], |counts| {
-        assert_eq!(counts.open, 1)
-    });
+    check_all(LENDS_ONE, &[borrow, move_and_borrow], 1..=1);
+    check_all(LENDS_ONE, &[borrow, leave, move_and_borrow], 1..=1);
 }
 
 #[test]
 fn r51_a_connection_that_breaks_is_replaced_for_those_who_wait() {
-    check_all(LENDS_ONE, &[lose, borrow], |counts| {
-        assert!(counts.open <= 1)
-    });
-    check_all(LENDS_ONE, &[lose, borrow, leave], |counts| {
-        assert!(counts.open <= 1)
-    });
+    check_all(LENDS_ONE, &[lose, borrow], 0..=1);
+    check_all(LENDS_ONE, &[lose, borrow, leave], 0..=1);
 }
 
 #[test]
 fn r51_an_unfit_connection_costs_nobody_their_turn() {
-    check_all(LOSES_ONE, &[exchange, borrow], |counts| {
-        assert_eq!(counts.open, 1)
-    });
-    check_all(LOSES_ONE, &[stand_back, borrow], |counts| {
-        assert_eq!(counts.open, 1)
-    });
+    check_all(LOSES_ONE, &[exchange, borrow], 1..=1);
+    check_all(LOSES_ONE, &[stand_back, borrow], 1..=1);
 }
 
 #[test]
@@ -502,9 +479,9 @@ fn r51_connects_that_fail_leave_their_places() {
         connects: FAILS,
         ..CONNECTS
     };
-    check_all(fails, &[borrow, leave], |counts| assert!(counts.open <= 1));
+    check_all(fails, &[borrow, leave], 0..=1);
     let fails = Start { max: 2, ..fails };
-    check_all(fails, &[borrow, leave], |counts| assert!(counts.open <= 2));
+    check_all(fails, &[borrow, leave], 0..=2);
 }
 
 #[test]
@@ -514,46 +491,24 @@ fn r51_a_refusal_reaches_all_who_wait() {
         connects: REFUSED,
         ..CONNECTS
     };
-    check_all(refused, &[try_to_borrow, try_to_borrow], |counts| {
-        assert!(counts.open <= 1)
-    });
+    check_all(refused, &[try_to_borrow, try_to_borrow], 0..=1);
 }
 
 #[test]
 fn r51_closing_reaches_all_who_wait() {
-    check_all(
-        LENDS_ONE,
-        &[try_to_borrow, try_to_borrow, close],
-        |counts| {
-            assert_eq!(counts.open, 0);
-        },
-    );
-    check_all(CONNECTS, &[try_to_borrow, close], |counts| {
-        assert_eq!(counts.open, 0)
-    });
+    check_all(LENDS_ONE, &[try_to_borrow, try_to_borrow, close], 0..=0);
+    check_all(CONNECTS, &[try_to_borrow, close], 0..=0);
 }
 
 #[test]
 fn r51_a_pool_grows_and_shrinks_under_those_who_wait() {
-    check_all(
-        LENDS_ONE,
-        &[borrow, borrow, |world| world.resize(2)],
-        |counts| {
-            assert!((1..=2).contains(&counts.open));
-        },
-    );
+    check_all(LENDS_ONE, &[borrow, borrow, |world| world.resize(2)], 1..=2);
     let lends_two = Start {
         max: 2,
         idle: 2,
         ..LENDS_ONE
     };
-    check_all(
-        lends_two,
-        &[borrow, borrow, |world| world.resize(1)],
-        |counts| {
-            assert_eq!(counts.open, 1);
-        },
-    );
+    check_all(lends_two, &[borrow, borrow, |world| world.resize(1)], 1..=1);
 }
 
 #[test]
@@ -563,10 +518,7 @@ fn r51_each_deadline_of_those_who_wait_is_kept() {
             let world = World::new(LENDS_ONE);
             world.0.seen.look(|sight| sight.is_elsewhere = is_elsewhere);
             let lent = world.acquire().unwrap();
-            let waiting = {
-                let world = world.clone();
-                thread::spawn(move || wait_in_vain(&world, 1))
-            };
+            let waiting = world.spawn(|world| wait_in_vain(world, 1));
             world.strike(1);
             waiting.join().unwrap();
             lent.give_back();
@@ -577,10 +529,8 @@ fn r51_each_deadline_of_those_who_wait_is_kept() {
             let world = World::new(LENDS_ONE);
             world.0.seen.look(|sight| sight.is_elsewhere = is_elsewhere);
             let lent = world.acquire().unwrap();
-            let [longer, shorter] = [2, 1].map(|seconds| {
-                let world = world.clone();
-                thread::spawn(move || wait_in_vain(&world, seconds))
-            });
+            let [longer, shorter] =
+                [2, 1].map(|seconds| world.spawn(move |world| wait_in_vain(world, seconds)));
             // The shorter one does not sleep until the longer one is due, whoever was first.
             world.strike(1);
             shorter.join().unwrap();
@@ -597,24 +547,18 @@ fn r51_whoever_is_served_or_leaves_is_not_watched() {
     check_bounded(FEW_PREEMPTIONS, || {
         let world = World::new(LENDS_ONE);
         let lent = world.acquire().unwrap();
-        let waiting = {
-            let world = world.clone();
-            thread::spawn(move || {
-                // In time or too late.
-                let served = wait_for(&world, 1);
-                assert!(!matches!(served, Err(Unserved::Error(_))));
-            })
-        };
+        let waiting = world.spawn(|world| {
+            // In time or too late.
+            let served = wait_for(world, 1);
+            assert!(!matches!(served, Err(Unserved::Error(_))));
+        });
         // Served while the watch goes off.
         world.strike(1);
         lent.give_back();
         waiting.join().unwrap();
         // The watch has ended, or has to be told of the next one.
         let lent = world.acquire().unwrap();
-        let waiting = {
-            let world = world.clone();
-            thread::spawn(move || wait_in_vain(&world, 2))
-        };
+        let waiting = world.spawn(|world| wait_in_vain(world, 2));
         world.strike(2);
         waiting.join().unwrap();
         lent.give_back();
@@ -627,12 +571,9 @@ fn r54_closing_ends_the_watch_and_the_end_of_its_runtime_the_pool() {
     check_bounded(FEW_PREEMPTIONS, || {
         let world = World::new(LENDS_ONE);
         let lent = world.acquire().unwrap();
-        let waiting = {
-            let world = world.clone();
-            thread::spawn(move || {
-                assert!(matches!(wait_for(&world, 1), Err(Unserved::Error(_))));
-            })
-        };
+        let waiting = world.spawn(|world| {
+            assert!(matches!(wait_for(world, 1), Err(Unserved::Error(_))));
+        });
         close(&world);
         waiting.join().unwrap();
         drop(lent);
@@ -642,10 +583,7 @@ fn r54_closing_ends_the_watch_and_the_end_of_its_runtime_the_pool() {
     check_bounded(FEW_PREEMPTIONS, || {
         let world = World::new(LENDS_ONE);
         let lent = world.acquire().unwrap();
-        let ending = {
-            let world = world.clone();
-            thread::spawn(move || drop(Watchman::new(&world)))
-        };
+        let ending = world.spawn(|world| drop(Watchman::new(world)));
         assert!(matches!(wait_for(&world, 1), Err(Unserved::Error(_))));
         ending.join().unwrap();
         drop(lent);
