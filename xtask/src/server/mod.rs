@@ -19,6 +19,7 @@ mod binaries;
 mod cluster;
 mod install;
 mod pgvector;
+mod scratch;
 mod shared;
 mod standby;
 

