@@ -1,13 +1,11 @@
 //! The types of pgvector, on a server that has the extension.
 
-use std::fmt::Debug;
-
-use kornak::codec::{Encode, HalfVector, SparseVector, Value, Vector};
+use kornak::codec::{HalfVector, SparseVector, Value, Vector};
 use kornak::{Connection, ErrorKind};
 use xtask::server::Server;
 
 use super::generated::{Random, check_generated, check_shown};
-use super::{check_family, check_texts};
+use super::{check_family, check_not_received, check_texts};
 
 #[tokio::test]
 async fn vectors_of_pgvector_are_exact() {
@@ -224,16 +222,6 @@ async fn stored(connection: &mut Connection) {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
-}
-
-/// Whether the server refuses a value that the driver writes as it is.
-async fn check_not_received<T: Encode + Debug>(connection: &mut Connection, ty: &str, value: T) {
-    let sql = format!("select $1::{ty}::text");
-    let error = connection
-        .fetch_one::<String>(&sql, (&value,))
-        .await
-        .expect_err("the server must refuse it");
-    assert!(error.as_server().is_some(), "{value:?}: {error:#}");
 }
 
 fn numbers(random: &mut Random) -> Vec<f32> {
