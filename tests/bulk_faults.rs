@@ -13,24 +13,13 @@ use kornak::{Config, Connection, ErrorKind, SqlState, exec, one};
 use live::{check_token, connect_over, small_buffers};
 use pool_support::Tested;
 use support::deadline::{GENEROUS, within};
-use support::dialogue::Side;
-use support::proxy::{Fault, Link, Listen, Pace, Proxy, Way};
+use support::proxy::{Fault, Listen, Pace, Proxy, Way};
 use support::scripted::{Listen as ScriptedListen, ScriptError, ScriptedServer, Session};
 use support::server;
 
-/// How often the client had to wait for the server before it could speak on.
-fn round_trips(link: &Link) -> usize {
-    let sides: Vec<Side> = link.recorded().iter().map(|passed| passed.side).collect();
-    sides
-        .windows(2)
-        .filter(|pair| *pair == [Side::Backend, Side::Frontend])
-        .count()
-}
-
 #[tokio::test]
 async fn twenty_lookups_far_away_take_one_round_trip_in_a_pipeline_and_twenty_without() {
-    let proxy = Proxy::start(Listen::Tcp, server::tcp_target().address);
-    proxy.plan(|plan| plan.record = true);
+    let proxy = Proxy::recording(Listen::Tcp, server::tcp_target().address);
     let mut connection = connect_over(proxy.address(), small_buffers).await;
     let link = proxy.session(0).await;
     let lookup = "select $1 * 2";
@@ -41,27 +30,27 @@ async fn twenty_lookups_far_away_take_one_round_trip_in_a_pipeline_and_twenty_wi
     };
     link.set_pace(Way::ToServer, delay);
     link.set_pace(Way::ToClient, delay);
-    let before = round_trips(&link);
+    let sent = link.sent_from_now();
     for i in 0..20 {
         let doubled: i32 = connection.fetch_one(lookup, (i,)).await.unwrap();
         assert_eq!(doubled, i * 2);
     }
-    assert_eq!(round_trips(&link) - before, 20);
+    assert_eq!(sent.flights().len(), 20);
     let expected: Vec<i32> = (0..20).map(|i| i * 2).collect();
-    let before = round_trips(&link);
+    let sent = link.sent_from_now();
     let items: Vec<_> = (0..20).map(|i| one::<i32>(lookup, (i,))).collect();
     assert_eq!(connection.pipeline(&items).await.unwrap(), expected);
-    assert_eq!(round_trips(&link) - before, 1);
+    assert_eq!(sent.flights().len(), 1);
     let each = connection.pipeline_each(&items).await.unwrap();
     let each: Vec<i32> = each.into_iter().map(Result::unwrap).collect();
     assert_eq!(each, expected);
-    assert_eq!(round_trips(&link) - before, 2);
+    assert_eq!(sent.flights().len(), 2);
     let many: Vec<i32> = connection
         .fetch_many(lookup, (0..20).map(|i| (i,)))
         .await
         .unwrap();
     assert_eq!(many, expected);
-    assert_eq!(round_trips(&link) - before, 3);
+    assert_eq!(sent.flights().len(), 3);
     check_token(&mut connection).await;
 }
 

@@ -8,7 +8,6 @@ use kornak::error::Outcome;
 use kornak::{Connection, ErrorKind, FromRow, Row, SqlState, all, exec, one, optional};
 use live::{check_token, connect_as, connect_over, connect_small as connect, small_buffers};
 use support::deadline::{GENEROUS, within};
-use support::dialogue::Side;
 use support::drops::{Case, DropAtEachPoll};
 use support::proxy::{Listen, Proxy, Way};
 use support::raw::RawClient;
@@ -392,12 +391,11 @@ async fn r24_a_pipeline_larger_than_all_buffers_both_ways_comes_through() {
 
 #[tokio::test]
 async fn a_warm_pipeline_takes_one_flight_and_a_cold_one_two() {
-    let proxy = Proxy::start(Listen::Tcp, server::tcp_target().address);
-    proxy.plan(|plan| plan.record = true);
+    let proxy = Proxy::recording(Listen::Tcp, server::tcp_target().address);
     let mut connection = connect_over(proxy.address(), small_buffers).await;
     let link = proxy.session(0).await;
     for expected in [2, 1, 1] {
-        let before = turns(&link.recorded());
+        let sent = link.sent_from_now();
         connection
             .pipeline((
                 one::<i32>("select 1", ()),
@@ -406,26 +404,17 @@ async fn a_warm_pipeline_takes_one_flight_and_a_cold_one_two() {
             ))
             .await
             .unwrap();
-        assert_eq!(turns(&link.recorded()) - before, expected);
+        assert_eq!(sent.flights().len(), expected);
     }
     for expected in [2, 1, 1] {
-        let before = turns(&link.recorded());
+        let sent = link.sent_from_now();
         let (a, b) = connection
             .pipeline_each((one::<i32>("select 4", ()), one::<i64>("select 5::int8", ())))
             .await
             .unwrap();
         assert_eq!((a.unwrap(), b.unwrap()), (4, 5));
-        assert_eq!(turns(&link.recorded()) - before, expected);
+        assert_eq!(sent.flights().len(), expected);
     }
-}
-
-/// How often the client spoke after the server had.
-fn turns(passed: &[support::proxy::Passed]) -> usize {
-    let sides: Vec<Side> = passed.iter().map(|passed| passed.side).collect();
-    sides
-        .windows(2)
-        .filter(|pair| *pair == [Side::Backend, Side::Frontend])
-        .count()
 }
 
 #[tokio::test]

@@ -43,33 +43,10 @@ fn a_warm_fetch_one_is_one_send_and_one_receive() {
 
 /// A session whose dialogue is recorded.
 async fn recorded() -> (Proxy, Link, Connection) {
-    let proxy = Proxy::start(Listen::Unix, server::target().address);
-    proxy.plan(|plan| plan.record = true);
+    let proxy = Proxy::recording(Listen::Unix, server::target().address);
     let connection = connect_over(proxy.address(), |config| config).await;
     let link = proxy.session(0).await;
     (proxy, link, connection)
-}
-
-/// How often the client has waited for the server: once for each Sync, as long as it sends
-/// nothing more before the answer.
-fn round_trips(link: &Link) -> usize {
-    let transcript = link.transcript();
-    let lines: Vec<&str> = transcript.lines().collect();
-    let turns = lines
-        .windows(2)
-        .filter(|pair| pair[0].starts_with('F') && pair[1].starts_with('B'));
-    turns.count()
-}
-
-/// What the client has sent since the transcript had so many lines.
-fn sent_since(link: &Link, lines: usize) -> Vec<String> {
-    let transcript = link.transcript();
-    let sent = transcript
-        .lines()
-        .skip(lines)
-        .filter_map(|line| line.strip_prefix("F "));
-    sent.map(|line| line.split(' ').next().unwrap().to_owned())
-        .collect()
 }
 
 #[tokio::test]
@@ -77,9 +54,8 @@ async fn a_cold_query_takes_one_round_trip_where_its_parameters_are_declared_or_
     let (_proxy, link, mut connection) = recorded().await;
     let cold = ["Parse", "Describe", "Bind", "Execute", "Sync"];
     let warm = ["Bind", "Execute", "Sync"];
-    let lines = |link: &Link| link.transcript().lines().count();
     for expected in [&cold[..], &warm[..]] {
-        let (before, seen) = (round_trips(&link), lines(&link));
+        let sent = link.sent_from_now();
         let row: (i32, i64, bool, String, f64) = connection
             .fetch_one(
                 "select $1 + 1, $2::int8, $3::bool, $4::text, $5::float8",
@@ -88,12 +64,11 @@ async fn a_cold_query_takes_one_round_trip_where_its_parameters_are_declared_or_
             .await
             .unwrap();
         assert_eq!(row, (2, 2, true, "three".into(), 4.0));
-        assert_eq!(round_trips(&link) - before, 1);
-        assert_eq!(sent_since(&link, seen), expected);
+        assert_eq!(sent.flights(), [expected]);
     }
     // Without parameters; and text that the server infers to be something else.
     for expected in [&cold[..], &warm[..]] {
-        let (before, seen) = (round_trips(&link), lines(&link));
+        let sent = link.sent_from_now();
         let day: Date = connection
             .fetch_one("select date '2024-02-29'", ())
             .await
@@ -103,8 +78,7 @@ async fn a_cold_query_takes_one_round_trip_where_its_parameters_are_declared_or_
             .await
             .unwrap();
         assert_eq!(day, same);
-        assert_eq!(round_trips(&link) - before, 2);
-        assert_eq!(sent_since(&link, seen), [expected, expected].concat());
+        assert_eq!(sent.flights(), [expected, expected]);
     }
 }
 
@@ -113,13 +87,13 @@ async fn a_cold_query_takes_two_round_trips_where_a_parameter_is_described() {
     let (_proxy, link, mut connection) = recorded().await;
     let day = Date::new(2024, 2, 29).unwrap();
     for expected in [2, 1] {
-        let before = round_trips(&link);
+        let sent = link.sent_from_now();
         let same: Date = connection
             .fetch_one("select $1::date", (day,))
             .await
             .unwrap();
         assert_eq!(day, same);
-        assert_eq!(round_trips(&link) - before, expected);
+        assert_eq!(sent.flights().len(), expected);
     }
 }
 
@@ -128,36 +102,25 @@ async fn begin_and_rollback_cost_no_round_trip_of_their_own() {
     let (_proxy, link, mut connection) = recorded().await;
     let sql = "select $1 + 1";
     let _: i32 = connection.fetch_one(sql, (1,)).await.unwrap();
-    let before = round_trips(&link);
+    let sent = link.sent_from_now();
     let mut transaction = connection.begin().await.unwrap();
     let _: i32 = transaction.fetch_one(sql, (1,)).await.unwrap();
-    assert_eq!(round_trips(&link) - before, 1);
+    assert_eq!(sent.flights().len(), 1);
     transaction.commit().await.unwrap();
-    assert_eq!(round_trips(&link) - before, 2);
+    assert_eq!(sent.flights().len(), 2);
     // Nothing is sent for a transaction in which nothing was done.
-    let seen = link.transcript().lines().count();
+    let sent = link.sent_from_now();
     let transaction = connection.begin().await.unwrap();
     transaction.commit().await.unwrap();
     let transaction = connection.begin().await.unwrap();
     drop(transaction);
     let _: i32 = connection.fetch_one(sql, (1,)).await.unwrap();
-    assert_eq!(sent_since(&link, seen), ["Bind", "Execute", "Sync"]);
-}
-
-/// The SQL of the Parse messages that the client has sent since the transcript had so many lines.
-fn parsed_since(link: &Link, lines: usize) -> Vec<String> {
-    let transcript = link.transcript();
-    let parsed = transcript.lines().skip(lines).filter_map(|line| {
-        let (_, sql) = line.strip_prefix("F Parse ")?.split_once(' ')?;
-        Some(sql.to_owned())
-    });
-    parsed.collect()
+    assert_eq!(sent.flights(), [["Bind", "Execute", "Sync"]]);
 }
 
 #[tokio::test]
 async fn unknown_types_are_looked_up_in_one_round_trip_however_many_there_are() {
     let (_proxy, link, mut connection) = recorded().await;
-    let lines = |link: &Link| link.transcript().lines().count();
     connection
         .batch_execute(
             "create type pg_temp.mood as enum ('glum', 'gay');
@@ -172,15 +135,14 @@ async fn unknown_types_are_looked_up_in_one_round_trip_however_many_there_are() 
         .unwrap();
     let sql = "select null::pg_temp.whole[], 'glum'::pg_temp.mood, '[1,2]'::pg_temp.doubles,
         7::pg_temp.weight as weight";
-    let sent = ["Parse", "Describe", "Bind", "Execute", "Sync"];
+    let asked = ["Parse", "Describe", "Bind", "Execute", "Sync"];
     let jit = ["Parse", "Bind", "Execute", "Close"];
     let look_up = ["Parse", "Describe", "Bind", "Execute", "Close", "Sync"];
-    let cold = [&sent[..], &jit[..], &look_up[..]].concat();
-    let (before, seen) = (round_trips(&link), lines(&link));
+    let look_up = [&jit[..], &look_up[..]].concat();
+    let sent = link.sent_from_now();
     let row: Row = connection.fetch_one(sql, ()).await.unwrap();
-    assert_eq!(round_trips(&link) - before, 2, "{}", link.transcript());
-    assert_eq!(sent_since(&link, seen), cold);
-    let parsed = parsed_since(&link, seen);
+    assert_eq!(sent.flights(), [&asked[..], &look_up[..]]);
+    let parsed = sent.parsed();
     assert!(
         parsed[1].contains("set_config('jit', 'off', true)"),
         "{parsed:?}"
@@ -200,22 +162,21 @@ async fn unknown_types_are_looked_up_in_one_round_trip_however_many_there_are() 
     let jit: String = connection.fetch_one("show jit", ()).await.unwrap();
     assert_eq!(jit, "on");
     // Each of them alone is known by now.
-    let (before, seen) = (round_trips(&link), lines(&link));
+    let sent = link.sent_from_now();
     let _: Row = connection
         .fetch_one("select null::pg_temp.part, null::pg_temp.mood[]", ())
         .await
         .unwrap();
-    assert_eq!(round_trips(&link) - before, 1);
-    assert_eq!(sent_since(&link, seen), sent);
+    assert_eq!(sent.flights(), [asked]);
     // In a transaction a setting would outlive the look-up.
     let mut transaction = connection.begin().await.unwrap();
-    let seen = lines(&link);
+    let sent = link.sent_from_now();
     let label: String = transaction
         .fetch_one("select 'a'::pg_temp.other", ())
         .await
         .unwrap();
     assert_eq!(label, "a");
-    let parsed = parsed_since(&link, seen);
+    let parsed = sent.parsed();
     assert!(!parsed.iter().any(|sql| sql.contains("jit")), "{parsed:?}");
     assert!(
         parsed.iter().any(|sql| sql.contains("recursive")),

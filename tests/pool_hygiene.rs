@@ -190,8 +190,7 @@ async fn r50_the_reset_goes_before_whatever_the_next_borrower_does_first() {
 #[tokio::test]
 async fn r50_the_reset_costs_no_round_trip() {
     for reset in BOTH {
-        let proxy = Proxy::start(Listen::Unix, server::target().address);
-        proxy.plan(|plan| plan.record = true);
+        let proxy = Proxy::recording(Listen::Unix, server::target().address);
         let tested = Tested::over(proxy.address(), 1, |builder| builder.reset(reset));
         let syncs = |link: &support::proxy::Link| link.transcript().matches("F Sync").count();
         let dirty = "select set_config('work_mem', $1, false)";
@@ -211,8 +210,7 @@ async fn r50_the_reset_costs_no_round_trip() {
 
 #[tokio::test]
 async fn r50_plain_statements_cost_no_reset() {
-    let proxy = Proxy::start(Listen::Unix, server::target().address);
-    proxy.plan(|plan| plan.record = true);
+    let proxy = Proxy::recording(Listen::Unix, server::target().address);
     let tested = Tested::over(proxy.address(), 1, |builder| builder);
     for _ in 0..3 {
         let _: i32 = tested.pool.fetch_one("select 1 + $1", (1,)).await.unwrap();

@@ -14,7 +14,7 @@ use kornak::{
 };
 use live::check_token;
 use pool_support::Tested;
-use pool_support::sharing::{COLD, Shared, flights, lines};
+use pool_support::sharing::{COLD, Mood, Shared, check_learnt};
 
 /// The only column of the only row: a composite, which is no row of its own.
 async fn value<T: for<'r> Decode<'r>>(
@@ -23,14 +23,6 @@ async fn value<T: for<'r> Decode<'r>>(
     params: impl Params,
 ) -> kornak::Result<T> {
     Ok(connection.fetch_one::<(T,)>(sql, params).await?.0)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
-#[kornak(rename_all = "lowercase")]
-enum Mood {
-    Glum,
-    Gay,
-    Elated,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -64,22 +56,16 @@ async fn a_fresh_connection_runs_a_known_statement_in_one_round_trip() {
     let mut all = Vec::new();
     for number in 0..3 {
         let (mut connection, link) = shared.fresh().await;
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let row: (Numeric, Date, Mood, Pair, String, i32, bool) =
             connection.fetch_one(sql, values.clone()).await.unwrap();
         assert_eq!(row.2, Mood::Gay);
         assert_eq!((&row.3, row.5, row.6), (&pair, 7, true));
-        let sent = flights(&link, before);
-        if number == 0 {
-            // Prepared, types looked up, executed.
-            assert_eq!(sent.len(), 3, "{sent:?}");
-        } else {
-            assert_eq!(sent, [COLD], "{number}");
-        }
+        check_learnt(number, &sent, &COLD);
         // It is prepared then, as any other.
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let _: Row = connection.fetch_one(sql, values.clone()).await.unwrap();
-        assert_eq!(flights(&link, before), [["Bind", "Execute", "Sync"]]);
+        assert_eq!(sent.flights(), [["Bind", "Execute", "Sync"]]);
         check_token(&mut connection).await;
         all.push(connection);
     }
@@ -92,7 +78,7 @@ async fn a_fresh_connection_streams_a_known_statement_in_one_round_trip() {
     let mut all = Vec::new();
     for number in 0..3 {
         let (mut connection, link) = shared.fresh().await;
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let params = (Mood::Gay, Numeric::from(1));
         let mut rows = connection.fetch::<(i32, Mood)>(sql, params).await.unwrap();
         for expected in 2..=1000 {
@@ -100,12 +86,7 @@ async fn a_fresh_connection_streams_a_known_statement_in_one_round_trip() {
         }
         assert_eq!(rows.next().await.unwrap(), None);
         drop(rows);
-        let sent = flights(&link, before);
-        if number == 0 {
-            assert_eq!(sent.len(), 3, "{sent:?}");
-        } else {
-            assert_eq!(sent, [COLD], "{number}");
-        }
+        check_learnt(number, &sent, &COLD);
         check_token(&mut connection).await;
         all.push(connection);
     }
@@ -120,18 +101,18 @@ async fn what_a_transaction_learns_is_shared_when_it_is_committed() {
     let (mut second, link) = shared.fresh().await;
     let mut transaction = first.begin().await.unwrap();
     let _: i64 = transaction.fetch_one(sql, values()).await.unwrap();
-    let before = lines(&link);
+    let sent = link.sent_from_now();
     let mut other = second.begin().await.unwrap();
     let _: i64 = other.fetch_one(sql, values()).await.unwrap();
-    assert_eq!(flights(&link, before).len(), 3, "it is not committed yet");
+    assert_eq!(sent.flights().len(), 3, "it is not committed yet");
     other.rollback().await.unwrap();
     transaction.commit().await.unwrap();
     let (mut third, link) = shared.fresh().await;
-    let before = lines(&link);
+    let sent = link.sent_from_now();
     let mut transaction = third.begin().await.unwrap();
     let _: i64 = transaction.fetch_one(sql, values()).await.unwrap();
     let begin = ["Parse", "Bind", "Execute"];
-    assert_eq!(flights(&link, before), [[&begin[..], &COLD[..]].concat()]);
+    assert_eq!(sent.flights(), [[&begin[..], &COLD[..]].concat()]);
     transaction.commit().await.unwrap();
 }
 
@@ -145,10 +126,10 @@ async fn the_pool_outlives_its_connections_and_so_does_what_it_knows_of_built_in
     shared.tested.at_rest().await;
     assert_eq!(shared.tested.pool.status().size, 0);
     let (mut connection, link) = shared.fresh().await;
-    let before = lines(&link);
+    let sent = link.sent_from_now();
     let same: Date = connection.fetch_one(sql, (day,)).await.unwrap();
     assert_eq!(same, day);
-    assert_eq!(flights(&link, before), [COLD]);
+    assert_eq!(sent.flights(), [COLD]);
 }
 
 /// What is read of a row of any columns.

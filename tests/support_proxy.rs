@@ -92,8 +92,7 @@ fn trap(way: Way, offset: usize, fault: Fault) -> Plan {
 async fn a_real_session_passes_unchanged() {
     for target in [server::target(), server::tcp_target()] {
         for listen in [Listen::Tcp, Listen::Unix] {
-            let proxy = Proxy::start(listen, target.address.clone());
-            proxy.plan(|plan| plan.record = true);
+            let proxy = Proxy::recording(listen, target.address.clone());
             let mut client = RawClient::connect(&target.at(proxy.address())).expect("it gets in");
             let long = "select repeat('x', 1000000)";
             assert_eq!(client.value(long).len(), 1_000_000);

@@ -226,8 +226,7 @@ struct Recorded {
 fn connect(role: Role, change: impl FnOnce(&mut Target)) -> Recorded {
     let mut target = server::role_target(role);
     change(&mut target);
-    let proxy = Proxy::start(Listen::Unix, target.address.clone());
-    proxy.plan(|plan| plan.record = true);
+    let proxy = Proxy::recording(Listen::Unix, target.address.clone());
     let client = RawClient::connect_with(&target.at(proxy.address()), &[]);
     Recorded {
         client,

@@ -10,7 +10,7 @@ use kornak::connection::pipeline::{exec, one};
 use kornak::{Connection, ErrorKind, Pool, SqlState};
 use support::address::Address;
 use support::deadline::{GENEROUS, within};
-use support::proxy::{Listen, Plan, Proxy};
+use support::proxy::{Listen, Proxy};
 use support::raw::{RawClient, unique};
 use support::server::role_target;
 use xtask::server::Role;
@@ -128,11 +128,7 @@ async fn r45_transaction_mode_gives_each_client_its_own_answers() {
 async fn r45_transaction_mode_takes_one_round_trip() {
     let bouncer = PgBouncer::start("transaction");
     let upstream = Address::Tcp(([127, 0, 0, 1], bouncer.port()).into());
-    let proxy = Proxy::start(Listen::Tcp, upstream);
-    proxy.set_plan(Plan {
-        record: true,
-        ..Plan::default()
-    });
+    let proxy = Proxy::recording(Listen::Tcp, upstream);
     let mut connection = connect(bouncer.pooled().port(proxy.address().port())).await;
     let link = proxy.session(0).await;
     let flights = || {
@@ -344,11 +340,7 @@ async fn r45_transaction_mode_notices_a_changed_result() {
 async fn r45_a_pool_before_it_resets_nothing() {
     let bouncer = PgBouncer::start("transaction");
     let upstream = Address::Tcp(([127, 0, 0, 1], bouncer.port()).into());
-    let proxy = Proxy::start(Listen::Tcp, upstream);
-    proxy.set_plan(Plan {
-        record: true,
-        ..Plan::default()
-    });
+    let proxy = Proxy::recording(Listen::Tcp, upstream);
     let pool = Pool::builder()
         .max_size(1)
         .connect(bouncer.pooled().port(proxy.address().port()))

@@ -107,11 +107,7 @@ async fn r45_named_statements_are_sent_once() {
         return;
     };
     let upstream = Address::Tcp(([127, 0, 0, 1], bouncer.port()).into());
-    let proxy = Proxy::start(Listen::Tcp, upstream);
-    proxy.set_plan(Plan {
-        record: true,
-        ..Plan::default()
-    });
+    let proxy = Proxy::recording(Listen::Tcp, upstream);
     let config = bouncer.config().port(proxy.address().port());
     let mut connection = connect(config.statement_cache_capacity(2)).await;
     let link = proxy.session(0).await;

@@ -6,7 +6,7 @@ use support::address::Address;
 use support::certificates::{Authority, Flaw};
 use support::deadline::{GENEROUS, within};
 use support::drops::DropAtEachPoll;
-use support::proxy::{self, Plan, Proxy, Way};
+use support::proxy::{self, Proxy, Way};
 use xtask::server::{MAJORS, PASSWORD, Server};
 
 #[path = "../support/mod.rs"]
@@ -281,11 +281,7 @@ async fn s21_a_cancel_goes_over_tls() {
         let server = authority.cluster(major, Flaw::None);
         for mode in [SslMode::Prefer, SslMode::VerifyFull] {
             let upstream = Address::Tcp(([127, 0, 0, 1], server.port()).into());
-            let proxy = Proxy::start(proxy::Listen::Tcp, upstream);
-            proxy.set_plan(Plan {
-                record: true,
-                ..Plan::default()
-            });
+            let proxy = Proxy::recording(proxy::Listen::Tcp, upstream);
             let mut config = config(proxy.address().port()).sslmode(mode);
             if mode == SslMode::VerifyFull {
                 config = config.sslrootcert(authority.root_file());

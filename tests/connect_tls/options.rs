@@ -86,11 +86,7 @@ async fn names_are_told_where_that_is_wanted() {
         ("db.kornak.test", false, false),
         ("127.0.0.1", true, false),
     ] {
-        let proxy = Proxy::start(proxy::Listen::Tcp, upstream.clone());
-        proxy.set_plan(Plan {
-            record: true,
-            ..Plan::default()
-        });
+        let proxy = Proxy::recording(proxy::Listen::Tcp, upstream.clone());
         let config = config(proxy.address().port())
             .host(host)
             .hostaddr(std::net::Ipv4Addr::LOCALHOST)

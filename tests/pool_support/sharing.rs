@@ -1,9 +1,11 @@
 //! A pool whose connections' dialogues are seen.
 
 use kornak::PoolConnection;
+#[cfg(feature = "derive")]
+use kornak::{Decode, Encode};
 
 use super::Tested;
-use crate::support::proxy::{Link, Listen, Proxy};
+use crate::support::proxy::{Link, Listen, Proxy, Sent};
 use crate::support::raw::{RawClient, unique};
 use crate::support::server;
 
@@ -15,10 +17,19 @@ pub struct Shared {
     admin: RawClient,
 }
 
+/// What Rust has for the enum type `mood` of a schema, with the label that some add to it.
+#[cfg(feature = "derive")]
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+#[kornak(rename_all = "lowercase")]
+pub enum Mood {
+    Glum,
+    Gay,
+    Elated,
+}
+
 impl Shared {
     pub fn new(setup: &str) -> Self {
-        let proxy = Proxy::start(Listen::Unix, server::target().address);
-        proxy.plan(|plan| plan.record = true);
+        let proxy = Proxy::recording(Listen::Unix, server::target().address);
         let schema = format!("sharing_{}", unique()).replace('-', "_");
         let mut admin = RawClient::of_tests();
         let script = format!("create schema {schema}; set search_path = {schema}; {setup}");
@@ -67,28 +78,16 @@ impl Drop for Shared {
     }
 }
 
-/// What the client has sent, flight by flight, since the transcript had so many lines.
-pub fn flights(link: &Link, lines: usize) -> Vec<Vec<String>> {
-    let transcript = link.transcript();
-    let mut flights = vec![Vec::new()];
-    let mut was_client = true;
-    for line in transcript.lines().skip(lines) {
-        let is_client = line.starts_with('F');
-        if is_client {
-            if !was_client {
-                flights.push(Vec::new());
-            }
-            let name = line[2..].split(' ').next().unwrap();
-            flights.last_mut().unwrap().push(name.to_owned());
-        }
-        was_client = is_client;
+/// Checks what the connection of this number, fresh as all before it, sent to run something: the
+/// first one prepares it, looks types up, and executes it; each other one sends `known` at once.
+#[track_caller]
+pub fn check_learnt(number: i32, sent: &Sent, known: &[&str]) {
+    let sent = sent.flights();
+    if number == 0 {
+        assert_eq!(sent.len(), 3, "{sent:?}");
+    } else {
+        assert_eq!(sent, [known], "{number}");
     }
-    flights
-}
-
-/// How many lines the transcript has by now.
-pub fn lines(link: &Link) -> usize {
-    link.transcript().lines().count()
 }
 
 /// What a statement that is new to its connection sends, where it takes one flight.

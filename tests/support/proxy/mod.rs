@@ -9,6 +9,7 @@
 mod link;
 mod opening;
 mod pump;
+mod sent;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,7 @@ use super::temporary::TemporaryDirectory;
 
 pub use self::link::{Link, Passed};
 pub use self::opening::Kind;
+pub use self::sent::Sent;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +172,13 @@ impl Proxy {
     /// Starts a proxy before `upstream`.
     pub fn start(listen: Listen, upstream: Address) -> Self {
         Self::with_buffers(listen, upstream, None)
+    }
+
+    /// As [`start`](Self::start), and keeps what it passes on.
+    pub fn recording(listen: Listen, upstream: Address) -> Self {
+        let proxy = Self::start(listen, upstream);
+        proxy.plan(|plan| plan.record = true);
+        proxy
     }
 
     /// As [`start`](Self::start), with buffers of this size in the sockets of both sides, if

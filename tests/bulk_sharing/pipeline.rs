@@ -1,36 +1,34 @@
 //! What one connection of a pool has learnt, pipelines use on another.
 
-#![cfg(feature = "derive")]
-
-mod live;
-mod pool_support;
-mod support;
-
-use kornak::connection::pipeline::Statements;
+use kornak::connection::pipeline::{Exec, Statements};
 use kornak::error::Outcome;
 use kornak::{
-    Connection, Decode, Encode, ErrorKind, Numeric, PoolConnection, Row, SqlState, all, exec, one,
+    Connection, ErrorKind, Numeric, Params, PoolConnection, Row, SqlState, all, exec, one,
 };
-use live::check_token;
-use pool_support::sharing::{COLD, Shared, flights, lines};
-use support::drops::DropAtEachPoll;
 
-#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
-#[kornak(rename_all = "lowercase")]
-enum Mood {
-    Glum,
-    Gay,
+use super::{INSERT, TABLE, count};
+use crate::live::check_token;
+use crate::pool_support::sharing::{COLD, Mood, Shared, check_learnt};
+use crate::support::drops::DropAtEachPoll;
+
+const NOTE: &str = "select note from t where m = $1 and n = $2";
+
+/// A statement of which all that is known is outdated by [`ANOTHER_MOOD`].
+fn moody() -> Exec<'static, impl Params> {
+    exec("insert into t (id, m) values (1, $1)", (Mood::Gay,))
 }
 
-const TABLE: &str = "create type mood as enum ('glum', 'gay'); \
-                     create table t (id int4, n numeric, m mood, note text)";
-
-const INSERT: &str = "insert into t values ($1, $2, $3, $4) returning id, m";
-
-async fn count(connection: &mut PoolConnection) -> i64 {
-    let sql = "select count(*) from t";
-    connection.fetch_one(sql, ()).await.unwrap()
+/// A statement that nothing outdates here.
+fn plain() -> Exec<'static, impl Params> {
+    exec("insert into t (id, n) values (2, $1)", (Numeric::from(2),))
 }
+
+fn pair() -> (Exec<'static, impl Params>, Exec<'static, impl Params>) {
+    (moody(), plain())
+}
+
+const ANOTHER_MOOD: &str = "alter table t drop column m; drop type mood cascade; \
+    create type mood as enum ('gay'); alter table t add column m mood; truncate t";
 
 /// The statements of a pipeline that are new to a connection, each where it is run.
 const COLD_PAIR: [&str; 9] = [
@@ -40,7 +38,6 @@ const COLD_PAIR: [&str; 9] = [
 #[tokio::test]
 async fn a_fresh_connection_runs_a_known_pipeline_in_one_round_trip() {
     let shared = Shared::new(TABLE);
-    let note = "select note from t where m = $1 and n = $2";
     let mut used = Vec::new();
     for number in 0..3 {
         let (mut connection, link) = shared.fresh().await;
@@ -48,32 +45,26 @@ async fn a_fresh_connection_runs_a_known_pipeline_in_one_round_trip() {
             let item = (id, Numeric::from(id), Mood::Gay, "a note");
             let both = (
                 one::<(i32, Mood)>(INSERT, item),
-                one::<String>(note, (Mood::Gay, Numeric::from(id))),
+                one::<String>(NOTE, (Mood::Gay, Numeric::from(id))),
             );
             let (inserted, note) = connection.pipeline(both).await.unwrap();
             assert_eq!((inserted, &*note), ((id, Mood::Gay), "a note"));
         };
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         run(&mut connection, number).await;
-        let sent = flights(&link, before);
-        if number == 0 {
-            // Prepared, types looked up, executed.
-            assert_eq!(sent.len(), 3, "{sent:?}");
-        } else {
-            assert_eq!(sent, [COLD_PAIR], "{number}");
-        }
-        let before = lines(&link);
+        check_learnt(number, &sent, &COLD_PAIR);
+        let sent = link.sent_from_now();
         run(&mut connection, 10 + number).await;
         let warm = ["Bind", "Execute", "Bind", "Execute", "Sync"];
-        assert_eq!(flights(&link, before), [warm]);
+        assert_eq!(sent.flights(), [warm]);
         // One that is prepared, one that is known, the same once more, and one that nobody knows.
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let days = "select n from t where n = $1 and id >= 0";
         let zero = || all::<Numeric>(days, (Numeric::from(0),));
-        let first = all::<String>(note, (Mood::Gay, Numeric::from(0)));
+        let first = all::<String>(NOTE, (Mood::Gay, Numeric::from(0)));
         let (first, second, third) = connection.pipeline((first, zero(), zero())).await.unwrap();
         assert_eq!((first.len(), second.len(), third.len()), (1, 1, 1));
-        let sent = flights(&link, before);
+        let sent = sent.flights();
         let mixed = [
             "Bind", "Execute", "Parse", "Describe", "Bind", "Execute", "Describe", "Bind",
             "Execute", "Sync",
@@ -82,11 +73,11 @@ async fn a_fresh_connection_runs_a_known_pipeline_in_one_round_trip() {
             0 => assert_eq!(sent.len(), 2, "{sent:?}"),
             _ => assert_eq!(sent, [mixed]),
         }
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let unknown = format!("select {number}, $1::numeric");
         let both = (zero(), one::<(i32, Numeric)>(&unknown, (Numeric::from(1),)));
         connection.pipeline(both).await.unwrap();
-        assert_eq!(flights(&link, before).len(), 2);
+        assert_eq!(sent.flights().len(), 2);
         check_token(&mut connection).await;
         used.push(connection);
     }
@@ -103,21 +94,21 @@ async fn a_known_pipeline_goes_with_its_begin_and_parses_no_statement_before_its
             exec("set transaction isolation level serializable", ()),
             one::<String>("select current_setting('transaction_isolation')", ()),
         );
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let (_, level) = connection.pipeline(both).await.unwrap();
         assert_eq!(level, "serializable");
-        let sent = flights(&link, before).len();
+        let sent = sent.flights().len();
         assert_eq!(sent, if number == 0 { 2 } else { 1 });
         all.push(connection);
         let (mut connection, link) = shared.fresh().await;
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let mut transaction = connection.begin().await.unwrap();
         let one = one::<i32>(
             "select a from generate_series(1, 1) a where $1::numeric = 1",
             (Numeric::from(1),),
         );
         transaction.pipeline((one,)).await.unwrap();
-        let sent = flights(&link, before);
+        let sent = sent.flights();
         transaction.commit().await.unwrap();
         if number == 1 {
             let begin = ["Parse", "Bind", "Execute"];
@@ -133,23 +124,16 @@ async fn a_known_pipeline_goes_with_its_begin_and_parses_no_statement_before_its
 async fn r41_a_known_pipeline_of_before_an_alteration_runs_as_a_whole_or_not_at_all() {
     for is_first in [true, false] {
         let mut shared = Shared::new(TABLE);
-        let moody = "insert into t (id, m) values (1, $1)";
-        let plain = "insert into t (id, n) values (2, $1)";
         let run = async |connection: &mut PoolConnection| {
-            let moody = exec(moody, (Mood::Gay,));
-            let plain = exec(plain, (Numeric::from(2),));
             if is_first {
-                connection.pipeline((moody, plain)).await
+                connection.pipeline((moody(), plain())).await
             } else {
-                connection.pipeline((plain, moody)).await
+                connection.pipeline((plain(), moody())).await
             }
         };
         let (mut first, _) = shared.fresh().await;
         run(&mut first).await.unwrap();
-        shared.alter(
-            "alter table t drop column m; drop type mood cascade; \
-             create type mood as enum ('gay'); alter table t add column m mood; truncate t",
-        );
+        shared.alter(ANOTHER_MOOD);
         let (mut second, _) = shared.fresh().await;
         let ran = run(&mut second).await;
         if is_first {
@@ -168,14 +152,10 @@ async fn r41_a_known_pipeline_of_before_an_alteration_runs_as_a_whole_or_not_at_
         // In a transaction that is open it fails it, in either case.
         let (mut third, _) = shared.fresh().await;
         run(&mut third).await.unwrap();
-        shared.alter(
-            "alter table t drop column m; drop type mood cascade; \
-             create type mood as enum ('gay'); alter table t add column m mood; truncate t",
-        );
+        shared.alter(ANOTHER_MOOD);
         let (mut fourth, _) = shared.fresh().await;
         let mut transaction = fourth.begin().await.unwrap();
-        let moody = transaction.pipeline((exec(moody, (Mood::Gay,)),)).await;
-        moody.unwrap_err();
+        transaction.pipeline((moody(),)).await.unwrap_err();
         transaction.rollback().await.unwrap();
         run(&mut fourth).await.unwrap();
         assert_eq!(count(&mut fourth).await, 2);
@@ -186,7 +166,6 @@ async fn r41_a_known_pipeline_of_before_an_alteration_runs_as_a_whole_or_not_at_
 #[tokio::test]
 async fn a_fresh_connection_runs_each_of_a_known_pipeline_in_one_round_trip() {
     let shared = Shared::new(TABLE);
-    let note = "select note from t where m = $1 and n = $2";
     let mut used = Vec::new();
     for number in 0..3 {
         let (mut connection, link) = shared.fresh().await;
@@ -194,28 +173,21 @@ async fn a_fresh_connection_runs_each_of_a_known_pipeline_in_one_round_trip() {
             let item = (id, Numeric::from(id), Mood::Gay, "a note");
             let three = (
                 one::<(i32, Mood)>(INSERT, item),
-                one::<String>(note, (Mood::Gay, Numeric::from(id))),
-                all::<String>(note, (Mood::Glum, Numeric::from(id))),
+                one::<String>(NOTE, (Mood::Gay, Numeric::from(id))),
+                all::<String>(NOTE, (Mood::Glum, Numeric::from(id))),
             );
             let (inserted, note, none) = connection.pipeline_each(three).await.unwrap();
             assert_eq!(inserted.unwrap(), (id, Mood::Gay));
             assert_eq!(note.unwrap(), "a note");
             assert!(none.unwrap().is_empty());
         };
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         run(&mut connection, number).await;
-        let sent = flights(&link, before);
-        if number == 0 {
-            // Prepared, types looked up, executed.
-            assert_eq!(sent.len(), 3, "{sent:?}");
-        } else {
-            let again = &COLD[1..];
-            assert_eq!(sent, [[&COLD[..], &COLD, again].concat()], "{number}");
-        }
-        let before = lines(&link);
+        check_learnt(number, &sent, &[&COLD[..], &COLD, &COLD[1..]].concat());
+        let sent = link.sent_from_now();
         run(&mut connection, 10 + number).await;
         let warm = ["Bind", "Execute", "Sync"].repeat(3);
-        assert_eq!(flights(&link, before), [warm]);
+        assert_eq!(sent.flights(), [warm]);
         check_token(&mut connection).await;
         used.push(connection);
     }
@@ -234,7 +206,7 @@ async fn each_of_a_known_pipeline_has_its_own_outcome() {
             .await
             .unwrap();
         let divide = |by: i32| one::<i32>(divide, (by, Numeric::from(number)));
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let results = connection
             .pipeline_each([7, 0, 1].map(divide))
             .await
@@ -243,7 +215,7 @@ async fn each_of_a_known_pipeline_has_its_own_outcome() {
         assert_eq!((seven.unwrap(), one.unwrap()), (1, 7));
         let zero = zero.unwrap_err();
         assert_eq!(zero.sqlstate(), Some(SqlState::DIVISION_BY_ZERO), "{zero}");
-        let sent = flights(&link, before);
+        let sent = sent.flights();
         if number > 0 {
             let again = &COLD[1..];
             assert_eq!(sent, [[&COLD[..], again, again].concat()]);
@@ -269,18 +241,14 @@ async fn each_of_a_known_pipeline_has_its_own_outcome() {
 /// What another connection knows is outdated: of all statements, of the last, of the first.
 #[tokio::test]
 async fn r41_each_of_a_known_pipeline_of_before_an_alteration_runs_in_its_turn_or_not_at_all() {
-    let moody = "insert into t (id, m) values (1, $1)";
-    let plain = "insert into t (id, n) values (2, $1)";
-    let alter = "alter table t drop column m; drop type mood cascade; \
-                 create type mood as enum ('gay'); alter table t add column m mood; truncate t";
     for outdated in [&[0, 1, 2][..], &[2], &[0], &[0, 2]] {
         let mut shared = Shared::new(TABLE);
         let statements = || {
             let mut statements = Statements::new();
             let tickets: Vec<_> = (0..3)
                 .map(|index| match outdated.contains(&index) {
-                    true => statements.add(exec(moody, (Mood::Gay,))),
-                    false => statements.add(exec(plain, (Numeric::from(2),))),
+                    true => statements.add(moody()),
+                    false => statements.add(plain()),
                 })
                 .collect();
             (statements, tickets)
@@ -293,7 +261,7 @@ async fn r41_each_of_a_known_pipeline_of_before_an_alteration_runs_in_its_turn_o
         };
         let (mut first, _) = shared.fresh().await;
         assert!(run(&mut first).await.iter().all(Result::is_ok));
-        shared.alter(alter);
+        shared.alter(ANOTHER_MOOD);
         let (mut second, _) = shared.fresh().await;
         let results = run(&mut second).await;
         let mut failed = 0;
@@ -315,7 +283,7 @@ async fn r41_each_of_a_known_pipeline_of_before_an_alteration_runs_in_its_turn_o
         // In a transaction that is open it fails it.
         let (mut third, _) = shared.fresh().await;
         run(&mut third).await;
-        shared.alter(alter);
+        shared.alter(ANOTHER_MOOD);
         let (mut fourth, _) = shared.fresh().await;
         let mut transaction = fourth.begin().await.unwrap();
         let results = run(&mut transaction).await;
@@ -332,13 +300,12 @@ async fn r41_each_of_a_known_pipeline_of_before_an_alteration_runs_in_its_turn_o
 #[tokio::test]
 async fn r41_a_transaction_within_a_known_pipeline_is_not_run_in_part() {
     let mut shared = Shared::new(TABLE);
-    let moody = "insert into t (id, m) values (1, $1)";
     let four = || {
         (
             exec("begin", ()),
             exec("insert into t (id) values (3)", ()),
-            exec(moody, (Mood::Gay,)),
-            exec(moody, (Mood::Gay,)),
+            moody(),
+            moody(),
         )
     };
     let (mut first, _) = shared.fresh().await;
@@ -347,10 +314,7 @@ async fn r41_a_transaction_within_a_known_pipeline_is_not_run_in_part() {
         result.unwrap();
     }
     first.execute("commit", ()).await.unwrap();
-    shared.alter(
-        "alter table t drop column m; drop type mood cascade; \
-         create type mood as enum ('gay'); alter table t add column m mood; truncate t",
-    );
+    shared.alter(ANOTHER_MOOD);
     let (mut second, _) = shared.fresh().await;
     let (begun, plain, one, two) = second.pipeline_each(four()).await.unwrap();
     begun.unwrap();
@@ -365,11 +329,6 @@ async fn r41_a_transaction_within_a_known_pipeline_is_not_run_in_part() {
 #[tokio::test]
 async fn r3_each_of_a_known_pipeline_dropped_at_each_poll_runs_once_or_never() {
     let shared = Shared::new(TABLE);
-    let pair = || {
-        let first = exec("insert into t (id, m) values (1, $1)", (Mood::Gay,));
-        let second = exec("insert into t (id, n) values (2, $1)", (Numeric::from(2),));
-        (first, second)
-    };
     let (mut first, _) = shared.fresh().await;
     let (one, two) = first.pipeline_each(pair()).await.unwrap();
     assert_eq!((one.unwrap(), two.unwrap()), (1, 1));
@@ -414,12 +373,12 @@ async fn r41_rows_of_a_known_pipeline_are_read_as_it_describes_them() {
         "alter table t alter note type int8 using note::int8; alter table t alter id type text",
     );
     let (mut second, link) = shared.fresh().await;
-    let before = lines(&link);
+    let sent = link.sent_from_now();
     for rows in second.pipeline(two()).await.unwrap() {
         assert_eq!(rows[0].get::<i64>("note").unwrap(), 7);
         assert_eq!(rows[0].get::<String>("id").unwrap(), "1");
     }
-    assert_eq!(flights(&link, before).len(), 1);
+    assert_eq!(sent.flights().len(), 1);
     // What can't be read as before is an error, and the next connection is told before it runs.
     let typed = || (all::<(i64, String)>(sql, (Numeric::from(7),)),);
     let (mut third, _) = shared.fresh().await;
@@ -437,11 +396,6 @@ async fn r41_rows_of_a_known_pipeline_are_read_as_it_describes_them() {
 #[tokio::test]
 async fn r3_a_known_pipeline_dropped_at_each_poll_leaves_all_of_it_or_nothing() {
     let shared = Shared::new(TABLE);
-    let pair = || {
-        let first = exec("insert into t (id, m) values (1, $1)", (Mood::Gay,));
-        let second = exec("insert into t (id, n) values (2, $1)", (Numeric::from(2),));
-        (first, second)
-    };
     let (mut first, _) = shared.fresh().await;
     first.pipeline(pair()).await.unwrap();
     drop(first);

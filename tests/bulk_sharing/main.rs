@@ -2,20 +2,17 @@
 
 #![cfg(feature = "derive")]
 
+#[path = "../live/mod.rs"]
 mod live;
+mod pipeline;
+#[path = "../pool_support/mod.rs"]
 mod pool_support;
+#[path = "../support/mod.rs"]
 mod support;
 
-use kornak::{Decode, Encode, ErrorKind, Numeric, PoolConnection, SqlState, Type};
+use kornak::{ErrorKind, Numeric, PoolConnection, SqlState, Type};
 use live::{check_token, connect_as};
-use pool_support::sharing::{Shared, flights, lines};
-
-#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
-#[kornak(rename_all = "lowercase")]
-enum Mood {
-    Glum,
-    Gay,
-}
+use pool_support::sharing::{Mood, Shared, check_learnt};
 
 const TABLE: &str = "create type mood as enum ('glum', 'gay'); \
                      create table t (id int4, n numeric, m mood, note text)";
@@ -48,10 +45,10 @@ async fn a_fresh_connection_runs_known_items_in_one_round_trip() {
     let mut all = Vec::new();
     for number in 0..3 {
         let (mut connection, link) = shared.fresh().await;
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let done = connection.execute_many(INSERT, items(10)).await.unwrap();
         assert_eq!(done, 10);
-        let sent = flights(&link, before);
+        let sent = sent.flights();
         if number == 0 {
             // Prepared, types looked up, executed.
             assert_eq!(sent.len(), 3, "{sent:?}");
@@ -64,9 +61,9 @@ async fn a_fresh_connection_runs_known_items_in_one_round_trip() {
             assert_eq!(sent[0].last().unwrap(), "Sync");
         }
         // It is prepared then, as any other.
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         connection.execute_many(INSERT, items(1)).await.unwrap();
-        let sent = flights(&link, before);
+        let sent = sent.flights();
         assert_eq!(sent.len(), 1, "{sent:?}");
         assert_eq!(sent[0].iter().filter(|name| *name == "Describe").count(), 0);
         check_token(&mut connection).await;
@@ -80,14 +77,11 @@ async fn known_items_return_rows_and_may_be_many() {
     let mut all = Vec::new();
     for _ in 0..3 {
         let (mut connection, link) = shared.fresh().await;
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let ids: Vec<(i32, Mood)> = connection.fetch_many(INSERT, items(20)).await.unwrap();
         let expected: Vec<_> = (0..20).map(|id| (id, Mood::Gay)).collect();
         assert_eq!(ids, expected);
-        assert_eq!(
-            flights(&link, before).len(),
-            if all.is_empty() { 3 } else { 1 }
-        );
+        assert_eq!(sent.flights().len(), if all.is_empty() { 3 } else { 1 });
         all.push(connection);
     }
     for count in [1, 32, 33, 1_000, 20_000] {
@@ -113,33 +107,28 @@ async fn a_fresh_connection_opens_a_known_portal_with_its_transaction() {
     let mut all = Vec::new();
     for number in 0..3 {
         let (mut connection, link) = shared.fresh().await;
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let mut transaction = connection.begin().await.unwrap();
         let params = (Mood::Gay, Numeric::from(1));
         let mut portal = transaction
             .portal::<(i32, Mood)>(sql, params.clone())
             .await
             .unwrap();
-        let sent = flights(&link, before);
-        if number == 0 {
-            assert_eq!(sent.len(), 3, "{sent:?}");
-        } else {
-            let opened = [
-                "Parse", "Bind", "Execute", "Parse", "Describe", "Bind", "Sync",
-            ];
-            assert_eq!(sent, [opened], "{number}");
-        }
+        let opened = [
+            "Parse", "Bind", "Execute", "Parse", "Describe", "Bind", "Sync",
+        ];
+        check_learnt(number, &sent, &opened);
         assert_eq!(portal.columns()[1].name(), "mood");
         let rows = portal.fetch(&mut transaction, 4).await.unwrap();
         assert_eq!(rows, [2, 3, 4, 5].map(|a| (a, Mood::Gay)));
         let rows = portal.fetch_rest(&mut transaction).await.unwrap();
         assert_eq!(rows, [6, 7, 8, 9, 10].map(|a| (a, Mood::Gay)));
-        let before = lines(&link);
+        let sent = link.sent_from_now();
         let _ = transaction
             .portal::<(i32, Mood)>(sql, params)
             .await
             .unwrap();
-        assert_eq!(flights(&link, before), [["Bind", "Sync"]]);
+        assert_eq!(sent.flights(), [["Bind", "Sync"]]);
         transaction.commit().await.unwrap();
         check_token(&mut connection).await;
         all.push(connection);
@@ -153,9 +142,9 @@ async fn a_copy_of_known_columns_begins_in_one_round_trip() {
     for number in 0..3 {
         let (mut connection, link) = shared.fresh().await;
         for again in [false, true] {
-            let before = lines(&link);
+            let sent = link.sent_from_now();
             assert_eq!(copy(&mut connection, items(10)).await.unwrap(), 10);
-            let sent = flights(&link, before);
+            let sent = sent.flights();
             let begun = &sent[..sent.len() - 1];
             match (number, again) {
                 (0, false) => assert_eq!(begun.len(), 3, "{sent:?}"),
