@@ -75,9 +75,13 @@ impl Connection {
     }
 
     /// Whether nothing has arrived that nobody asked for: a byte out of turn, a FATAL error,
-    /// the end, or that the server has another role by now. Reads what is there without waiting.
-    pub(crate) fn is_silent(&mut self) -> bool {
-        self.link.check_silent().unwrap_or(false) && !self.has_lost_its_role()
+    /// the end, or that the server has another role by now. Reads what is there without waiting,
+    /// or takes the word of the connection's runtime, if that runs, that nothing is.
+    #[inline]
+    pub(crate) fn is_silent(&mut self, runtime_runs: bool) -> bool {
+        let is_silent =
+            runtime_runs && self.link.hears_nothing() || self.link.check_silent().unwrap_or(false);
+        is_silent && !self.has_lost_its_role()
     }
 
     /// Asks the server whether it lives: a Sync alone, in one round trip.

@@ -220,6 +220,16 @@ impl Link {
         Ok(false)
     }
 
+    /// Whether [`check_silent`](Self::check_silent) would find nothing, by what the runtime has
+    /// heard of the socket, which must not have ended. False where that has to be looked at.
+    #[inline]
+    pub(super) fn hears_nothing(&self) -> bool {
+        self.closed.is_none()
+            && !self.stream.may_have_input()
+            && self.input.is_empty()
+            && self.core.is_idle()
+    }
+
     /// Waits until something has arrived that nobody asked for, and handles it.
     ///
     /// # Errors

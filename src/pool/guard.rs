@@ -65,8 +65,7 @@ impl Drop for PoolConnection {
                 .connection_mut()
                 .poison("the connection was swapped for another while it was lent");
         }
-        let shared = std::sync::Arc::clone(lease.turns());
-        shared.release(lease);
+        lease.release();
     }
 }
 

@@ -156,7 +156,10 @@ impl Pool {
         let now = Instant::now();
         let timeout = self.shared.options.acquire_timeout;
         let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
-        let deadline = deadline.into_iter().chain(limit).min();
+        let deadline = match (deadline, limit) {
+            (Some(deadline), Some(limit)) => Some(deadline.min(limit)),
+            (deadline, limit) => deadline.or(limit),
+        };
         Ok(PoolConnection::new(
             self.shared.acquire(now, deadline).await?,
         ))

@@ -1,9 +1,10 @@
 //! [`Shared`]: the state behind all handles of a pool: who borrows, and what comes back.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -97,10 +98,13 @@ impl Shared {
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
-        let (ticket, acquired) = self.take_turn();
+        let is_on_runtime = self.is_on_runtime();
+        let watched = deadline.filter(|deadline| is_on_runtime && *deadline > now);
+        let (ticket, acquired) =
+            poll_fn(|cx| Poll::Ready(self.take_turn(cx.waker(), watched))).await;
         let acquired = match acquired {
             Acquired::Now(mut lease) => {
-                if self.look_over(&mut lease, now) == Look::Fit {
+                if self.look_over(&mut lease, now, is_on_runtime) == Look::Fit {
                     self.watch.waited(Duration::ZERO);
                     self.lend(&mut lease, now);
                     return Ok(lease);
@@ -109,7 +113,7 @@ impl Shared {
             }
             other => other,
         };
-        let standing = self.stand_in_line(ticket, acquired, now, deadline);
+        let standing = self.stand_in_line(ticket, acquired, now, deadline, watched.is_some());
         let (mut lease, now) = self.watch.waiting(standing).await?;
         self.lend(&mut lease, now);
         Ok(lease)
@@ -121,17 +125,19 @@ impl Shared {
         self.watch.lent(&member.connection, now);
     }
 
-    /// Waits for a connection that is fit, from `begun` on. Returns the time, too.
+    /// Waits for a connection that is fit, from `begun` on. Returns the time, too. To be polled
+    /// in the poll of the task in which the turn was taken.
     async fn stand_in_line(
         self: &Arc<Self>,
         ticket: u64,
         mut acquired: Acquired<Lease>,
         begun: Instant,
         deadline: Option<Instant>,
+        is_watched: bool,
     ) -> Result<(Lease, Instant)> {
         // What the next in line is handed is nearly always fit.
         if matches!(acquired, Acquired::Later) {
-            let waiting = Waiting::new(self, ticket, deadline);
+            let waiting = Waiting::entered(self, ticket, deadline, is_watched);
             let waited = if deadline.is_some_and(|deadline| deadline <= begun) {
                 drop(waiting);
                 Err(Unserved::TooLate)
@@ -144,7 +150,7 @@ impl Shared {
                 Err(Unserved::Error(error)) => return Err(error),
             };
             let now = Instant::now();
-            if self.look_over(&mut lease, now) == Look::Fit {
+            if self.look_over(&mut lease, now, self.is_on_runtime()) == Look::Fit {
                 return Ok((lease, now));
             }
             acquired = Acquired::Now(lease);
@@ -171,7 +177,7 @@ impl Shared {
                 let mut lease = match acquired {
                     Acquired::Now(lease) => lease,
                     // The deadline is that of all of this.
-                    Acquired::Later => match Waiting::new(self, ticket, None).await {
+                    Acquired::Later => match Waiting::again(self, ticket).await {
                         Ok(lease) => lease,
                         Err(Unserved::Error(error)) => return Err(error),
                         Err(Unserved::TooLate) => return Err(self.none_in_time(begun)),
@@ -205,9 +211,11 @@ impl Shared {
     }
 
     /// Looks a connection over before it is handed out, as far as that takes no time.
-    fn look_over(&self, lease: &mut Lease, now: Instant) -> Look {
+    #[inline]
+    fn look_over(&self, lease: &mut Lease, now: Instant, is_on_runtime: bool) -> Look {
         let member = lease.member_mut();
-        if self.is_expired(member, now) || !member.connection.is_silent() {
+        // The pool's runtime is that of its connections: if it runs the caller, it runs.
+        if self.is_expired(member, now) || !member.connection.is_silent(is_on_runtime) {
             return Look::Unfit;
         }
         if self.is_ping_due(member, now) || self.options.before_acquire.is_some() {
@@ -220,7 +228,8 @@ impl Shared {
     /// Looks a connection over before it is handed out. Whether it is fit.
     async fn check_out(&self, lease: &mut Lease, is_in_hook: &AtomicBool) -> bool {
         let now = Instant::now();
-        match self.look_over(lease, now) {
+        // The task may be run by another runtime by now.
+        match self.look_over(lease, now, false) {
             Look::Fit => return true,
             Look::Unfit => return false,
             Look::Unknown => {}
@@ -257,44 +266,17 @@ impl Shared {
     }
 
     fn is_ping_due(&self, member: &Member, now: Instant) -> bool {
-        self.options
-            .ping_after
-            .is_some_and(|after| now.saturating_duration_since(member.since) >= after)
+        self.options.ping_after.is_some_and(|after| {
+            member
+                .since
+                .checked_add(after)
+                .is_some_and(|due| now >= due)
+        })
     }
 
     fn is_expired(&self, member: &Member, now: Instant) -> bool {
         member.generation != self.generation()
             || member.expires.is_some_and(|expires| now >= expires)
-    }
-
-    /// A connection comes back: at once if it is at rest, else when it has been brought there.
-    pub(super) fn release(self: &Arc<Self>, mut lease: Lease) {
-        let now = Instant::now();
-        let member = lease.member_mut();
-        self.watch
-            .returned(member.connection.id(), member.since, now);
-        member.uses += 1;
-        let worn_out = self.options.max_uses.is_some_and(|max| member.uses >= max);
-        if worn_out || member.is_unusable() || self.is_expired(member, now) {
-            return;
-        }
-        member
-            .connection
-            .forget_borrower(self.options.query_timeout);
-        if self.options.after_release.is_none() && member.connection.is_returnable() {
-            lease.give_back_at(now);
-            return;
-        }
-        // The next borrower must not wait for what the last one left behind. On a runtime that
-        // has ended the task is dropped, and with it the lease.
-        let shared = Arc::clone(self);
-        let recovery = async move {
-            let recovered = shared.recover(lease.member_mut());
-            if let Ok(true) = tokio::time::timeout(RECOVERY_BUDGET, recovered).await {
-                lease.give_back_at(Instant::now());
-            }
-        };
-        drop(self.runtime.spawn(recovery));
     }
 
     /// Brings a connection to rest and lets the hook look at it. Whether it is fit for another.
@@ -550,10 +532,41 @@ impl Lease {
         self.member().uses == 0
     }
 
-    /// As [`give_back`](Self::give_back): it is idle from now on.
-    fn give_back_at(mut self, now: Instant) {
-        self.member_mut().since = now;
-        self.give_back();
+    /// The connection comes back: at once if it is at rest, else when it has been brought there.
+    pub(super) fn release(mut self) {
+        let now = Instant::now();
+        let (shared, member) = self.parts_mut();
+        shared
+            .watch
+            .returned(member.connection.id(), member.since, now);
+        member.uses += 1;
+        let worn_out = shared
+            .options
+            .max_uses
+            .is_some_and(|max| member.uses >= max);
+        if worn_out || member.is_unusable() || shared.is_expired(member, now) {
+            return;
+        }
+        member
+            .connection
+            .forget_borrower(shared.options.query_timeout);
+        if shared.options.after_release.is_none() && member.connection.is_returnable() {
+            member.since = now;
+            self.give_back();
+            return;
+        }
+        // The next borrower must not wait for what the last one left behind. On a runtime that
+        // has ended the task is dropped, and with it the lease.
+        let shared = Arc::clone(shared);
+        let runtime = shared.runtime.clone();
+        let recovery = async move {
+            let recovered = shared.recover(self.member_mut());
+            if let Ok(true) = tokio::time::timeout(RECOVERY_BUDGET, recovered).await {
+                self.member_mut().since = Instant::now();
+                self.give_back();
+            }
+        };
+        drop(runtime.spawn(recovery));
     }
 }
 

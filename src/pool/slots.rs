@@ -66,25 +66,6 @@ struct Watch {
     waker: Option<Waker>,
 }
 
-/// The answer to whoever waits.
-#[derive(Debug)]
-pub(super) enum Polled<T> {
-    Granted(Grant<T>),
-    Later(Watching),
-}
-
-/// What is to be done so that somebody is told when their time is over.
-#[derive(Debug)]
-#[must_use = "whoever waits may wait for ever"]
-pub(super) enum Watching {
-    /// Nothing.
-    Suffices,
-    /// The watch has to be begun.
-    Begins,
-    /// The watch has to go off earlier.
-    GoesOffEarlier(Waker),
-}
-
 /// What a waiter gets.
 #[derive(Debug)]
 pub(super) enum Grant<T> {
@@ -123,11 +104,14 @@ impl<T> Acquired<T> {
 #[derive(Debug)]
 #[must_use = "wakers must be woken and connections closed, outside of the lock"]
 pub(super) struct Effects<T> {
+    /// Somebody who was granted something, or the watch, which has to go off earlier.
     pub(super) wake: Option<Waker>,
     /// A connection that nobody has use for.
     pub(super) close: Option<T>,
     /// How many connects to start; their places are taken.
     pub(super) connect: usize,
+    /// The watch has to be begun.
+    pub(super) begins_watch: bool,
 }
 
 /// The numbers of a pool at one moment.
@@ -171,12 +155,39 @@ impl<T> Slots<T> {
     }
 
     /// Somebody wants a connection. The ticket says where in the line they stand, whether they
-    /// have to wait or not.
-    pub(super) fn acquire(&mut self) -> (u64, Acquired<T>, Effects<T>) {
+    /// have to wait or not. If they have to, `waker` is woken when something is granted, and by
+    /// the watch at the deadline, if there is one.
+    #[inline]
+    pub(super) fn acquire(
+        &mut self,
+        waker: &Waker,
+        deadline: Option<Instant>,
+    ) -> (u64, Acquired<T>, Effects<T>) {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        let (acquired, effects) = self.enter(ticket);
-        (ticket, acquired, effects)
+        if let Some(acquired) = self.acquire_now() {
+            return (ticket, acquired, Effects::none());
+        }
+        let waiter = Waiter {
+            waker: Some(waker.clone()),
+            patience: deadline.map_or(Patience::Endless, Patience::Until),
+        };
+        self.queue.insert(ticket, waiter);
+        let mut effects = self.connect_for_waiters();
+        if let Some(deadline) = deadline {
+            self.watch_until(deadline, &mut effects);
+        }
+        (ticket, Acquired::Later, effects)
+    }
+
+    /// What there is without waiting.
+    #[inline]
+    fn acquire_now(&mut self) -> Option<Acquired<T>> {
+        if self.is_closed {
+            return Some(Acquired::Closed);
+        }
+        // Those who wait come first; they wait only while nothing is idle.
+        self.idle.pop().map(Acquired::Now)
     }
 
     /// What the ticket was given turned out to be fit for nobody, and is gone: its place is
@@ -186,14 +197,11 @@ impl<T> Slots<T> {
         self.enter(ticket)
     }
 
-    /// Takes whoever has the ticket back to where they stood.
+    /// Takes whoever has the ticket back to where they stood. Whom to wake is not known until
+    /// they poll.
     pub(super) fn enter(&mut self, ticket: u64) -> (Acquired<T>, Effects<T>) {
-        if self.is_closed {
-            return (Acquired::Closed, Effects::none());
-        }
-        // Those who wait come first; they wait only while nothing is idle.
-        if let Some(connection) = self.idle.pop() {
-            return (Acquired::Now(connection), Effects::none());
+        if let Some(acquired) = self.acquire_now() {
+            return (acquired, Effects::none());
         }
         let waiter = Waiter {
             waker: None,
@@ -203,50 +211,38 @@ impl<T> Slots<T> {
         (Acquired::Later, self.connect_for_waiters())
     }
 
-    /// What the ticket was granted, if anything by now; else `waker` is woken when it is, and by
-    /// the watch at the deadline, if one is given now or was before.
-    pub(super) fn poll(
-        &mut self,
-        ticket: u64,
-        waker: &Waker,
-        deadline: Option<Instant>,
-    ) -> Polled<T> {
+    /// What the ticket was granted, if anything by now; else `waker` is woken when it is.
+    pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> Option<Grant<T>> {
         if let Some(grant) = self.granted.remove(ticket) {
-            return Polled::Granted(grant);
+            return Some(grant);
         }
-        let Some(waiter) = self.queue.get_mut(ticket) else {
-            return Polled::Later(Watching::Suffices);
-        };
+        let waiter = self.queue.get_mut(ticket)?;
         if let Patience::Over = waiter.patience {
             self.queue.remove(ticket);
-            return Polled::Granted(Grant::TooLate);
+            return Some(Grant::TooLate);
         }
         match &mut waiter.waker {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
-        let Some(deadline) = deadline else {
-            return Polled::Later(Watching::Suffices);
-        };
-        waiter.patience = Patience::Until(deadline);
-        Polled::Later(self.watch_until(deadline))
+        None
     }
 
-    fn watch_until(&mut self, deadline: Instant) -> Watching {
+    /// Has the watch go off at the deadline or earlier.
+    fn watch_until(&mut self, deadline: Instant, effects: &mut Effects<T>) {
         match &mut self.watch {
-            Some(watch) if watch.until <= deadline => Watching::Suffices,
+            Some(watch) if watch.until <= deadline => {}
             Some(watch) => {
                 watch.until = deadline;
                 // One that has not begun looks first.
-                let waker = watch.waker.clone();
-                waker.map_or(Watching::Suffices, Watching::GoesOffEarlier)
+                effects.wake = watch.waker.clone();
             }
             None => {
                 self.watch = Some(Watch {
                     until: deadline,
                     waker: None,
                 });
-                Watching::Begins
+                effects.begins_watch = true;
             }
         }
     }
@@ -426,6 +422,7 @@ impl<T> Effects<T> {
             wake: None,
             close: None,
             connect: 0,
+            begins_watch: false,
         }
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use super::shared::Shared;
-use super::slots::{Acquired, Effects, Grant, Polled, Slots, Watching};
+use super::slots::{Acquired, Effects, Grant, Slots};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The slots of a pool, and what follows from each change of them: done by whoever made the
@@ -46,11 +46,15 @@ pub(super) trait Turns: Clone {
     /// Tells those who wait for places to become free or for connections to be made.
     fn note_change(&self);
 
-    /// A connection, or a ticket with which to wait for one.
-    fn take_turn(&self) -> (u64, Acquired<Lease<Self>>) {
-        let (ticket, acquired, effects) = self.change(Slots::acquire);
+    /// A connection, or a place in line: then `waker` is known there, and the watch tells of the
+    /// deadline that is `watched`. With the ticket [`Waiting::entered`] is to be polled in the
+    /// same poll of the task, which leaves the line when it is dropped.
+    #[inline]
+    fn take_turn(&self, waker: &Waker, watched: Option<Instant>) -> (u64, Acquired<Lease<Self>>) {
+        let (ticket, acquired, effects) = self.change(|slots| slots.acquire(waker, watched));
+        let acquired = acquired.map(|member| Lease::new(self, member));
         self.settle(effects);
-        (ticket, acquired.map(|member| Lease::new(self, member)))
+        (ticket, acquired)
     }
 
     /// Back to where the ticket stood, after a pause without a place.
@@ -121,11 +125,13 @@ pub(super) trait Turns: Clone {
         next
     }
 
+    #[inline]
     fn settle(&self, effects: Effects<Self::Member>) {
         let Effects {
             wake,
             close,
             connect,
+            begins_watch,
         } = effects;
         if let Some(waker) = wake {
             waker.wake();
@@ -136,7 +142,12 @@ pub(super) trait Turns: Clone {
         } else {
             self.count();
         }
-        self.start_connects(connect);
+        if connect > 0 {
+            self.start_connects(connect);
+        }
+        if begins_watch {
+            self.start_watch();
+        }
     }
 }
 
@@ -155,8 +166,12 @@ impl<T: Turns> Lease<T> {
         }
     }
 
-    pub(super) fn turns(&self) -> &T {
-        &self.turns
+    /// The pool, and its connection.
+    pub(super) fn parts_mut(&mut self) -> (&T, &mut T::Member) {
+        match &mut self.member {
+            Some(member) => (&self.turns, member),
+            None => unreachable!("a lease has its connection until it is given back or dropped"),
+        }
     }
 
     pub(super) fn member(&self) -> &T::Member {
@@ -167,10 +182,7 @@ impl<T: Turns> Lease<T> {
     }
 
     pub(super) fn member_mut(&mut self) -> &mut T::Member {
-        match &mut self.member {
-            Some(member) => member,
-            None => unreachable!("a lease has its connection until it is given back or dropped"),
-        }
+        self.parts_mut().1
     }
 
     /// To the next in line, or among the idle ones.
@@ -201,9 +213,18 @@ pub(super) struct Waiting<'p, T: Turns> {
     turns: &'p T,
     ticket: Option<u64>,
     deadline: Option<Instant>,
-    /// It has not been polled.
-    is_new: bool,
+    /// Who takes the first poll is known in the line, and has been since earlier in that poll.
+    entered: Option<Entered>,
     timer: Option<T::Sleep>,
+}
+
+/// How somebody has entered the line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entered {
+    /// The watch tells them of their deadline.
+    Watched,
+    /// Nobody does, or they have none.
+    Unwatched,
 }
 
 /// Why somebody who has waited has no connection.
@@ -213,12 +234,35 @@ pub(super) enum Unserved {
 }
 
 impl<'p, T: Turns> Waiting<'p, T> {
-    pub(super) fn new(turns: &'p T, ticket: u64, deadline: Option<Instant>) -> Self {
+    /// After the line was entered with a waker, which that of the first poll has to be.
+    /// `is_watched` says whether the deadline was named then.
+    #[inline]
+    pub(super) fn entered(
+        turns: &'p T,
+        ticket: u64,
+        deadline: Option<Instant>,
+        is_watched: bool,
+    ) -> Self {
+        let entered = match is_watched {
+            true => Entered::Watched,
+            false => Entered::Unwatched,
+        };
         Self {
             turns,
             ticket: Some(ticket),
             deadline,
-            is_new: true,
+            entered: Some(entered),
+            timer: None,
+        }
+    }
+
+    /// After the line was entered by somebody who has a ticket, without a deadline.
+    pub(super) fn again(turns: &'p T, ticket: u64) -> Self {
+        Self {
+            turns,
+            ticket: Some(ticket),
+            deadline: None,
+            entered: None,
             timer: None,
         }
     }
@@ -238,6 +282,7 @@ impl<'p, T: Turns> Waiting<'p, T> {
         Pin::new(timer).poll(cx)
     }
 
+    #[inline]
     fn leave(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             let effects = self.turns.change(|slots| slots.cancel(ticket));
@@ -254,29 +299,17 @@ impl<T: Turns> Future for Waiting<'_, T> {
         let Some(ticket) = this.ticket else {
             return Poll::Ready(Err(Unserved::Error(closed())));
         };
-        // The first poll decides: the watch is told of the deadline once.
-        let is_first = std::mem::take(&mut this.is_new);
-        let watched = match this.deadline {
-            Some(deadline) if is_first && this.turns.is_on_runtime() => Some(deadline),
-            _ => None,
+        let granted = match this.entered.take() {
+            Some(Entered::Watched) => return Poll::Pending,
+            Some(Entered::Unwatched) => None,
+            None => this.turns.change(|slots| slots.poll(ticket, cx.waker())),
         };
-        let polled = this
-            .turns
-            .change(|slots| slots.poll(ticket, cx.waker(), watched));
-        let grant = match polled {
-            Polled::Granted(grant) => grant,
-            Polled::Later(watching) => {
-                match watching {
-                    Watching::Suffices => {}
-                    Watching::Begins => this.turns.start_watch(),
-                    Watching::GoesOffEarlier(waker) => waker.wake(),
-                }
-                if watched.is_some() || this.poll_timer(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                this.leave();
-                return Poll::Ready(Err(Unserved::TooLate));
+        let Some(grant) = granted else {
+            if this.poll_timer(cx).is_pending() {
+                return Poll::Pending;
             }
+            this.leave();
+            return Poll::Ready(Err(Unserved::TooLate));
         };
         this.ticket = None;
         Poll::Ready(match grant {

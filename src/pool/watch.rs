@@ -14,6 +14,7 @@ use super::slots::Counts;
 use crate::connection::Connection;
 #[cfg(feature = "tracing")]
 use crate::connection::observe::Place;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
 use crate::error::Result;
 
 pub(super) struct Watch {
@@ -51,7 +52,15 @@ impl Watch {
         }
     }
 
+    /// Waits for a connection.
+    #[cfg(not(any(feature = "tracing", feature = "metrics")))]
+    #[inline]
+    pub(super) fn waiting<W>(&self, waiting: W) -> W {
+        waiting
+    }
+
     /// Waits for a connection, in a span of its own.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
     pub(super) async fn waiting<T>(&self, waiting: impl Future<Output = Result<T>>) -> Result<T> {
         #[cfg(feature = "metrics")]
         let begun = Instant::now();

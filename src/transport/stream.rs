@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -144,6 +144,19 @@ impl Stream {
         poll_once(|cx| self.poll_read(cx, buffer))
     }
 
+    /// Whether reading may find anything, an end or an error, as far as the runtime has heard:
+    /// where it hasn't, [`try_read`](Self::try_read) would find nothing, which costs ten times
+    /// as much. True where only reading can tell: under TLS, some of what has come may have been
+    /// read. While a runtime ends it hears of nothing, and only reading fails.
+    #[inline]
+    pub fn may_have_input(&self) -> bool {
+        match &self.kind {
+            Kind::Plain(socket) => socket.is_heard_of(),
+            #[cfg(feature = "tls")]
+            Kind::Tls(_) => true,
+        }
+    }
+
     /// As [`poll_write`](Self::poll_write) and then [`poll_flush`](Self::poll_flush), but
     /// nobody is woken if the socket takes nothing now, and the task's budget doesn't count:
     /// for a `Drop`. A task that waits to write is not woken any more either.
@@ -223,6 +236,20 @@ impl fmt::Debug for Stream {
         f.debug_struct("Stream")
             .field("is_tls", &self.is_tls())
             .finish_non_exhaustive()
+    }
+}
+
+impl Socket {
+    /// Whether the runtime has been told of bytes, an end or an error that were not read since.
+    #[inline]
+    fn is_heard_of(&self) -> bool {
+        // What is to be tried is tried only then.
+        let tried = match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+        };
+        tried.is_ok()
     }
 }
 

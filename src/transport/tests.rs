@@ -204,6 +204,30 @@ async fn r8_an_attempt_succeeds_in_a_task_whose_budget_is_used_up() {
 }
 
 #[tokio::test]
+async fn what_the_runtime_has_heard_of_is_known_without_reading() {
+    let (mut client, mut server) = tcp_pair(&TcpOptions::default()).await;
+    let mut buffer = BytesMut::with_capacity(64);
+    assert!(client.try_read(&mut buffer).is_pending());
+    assert!(!client.may_have_input());
+    server.write_all(b"news").await.unwrap();
+    bounded(until_it_may_have_input(&client)).await;
+    assert!(client.may_have_input(), "asking takes nothing away");
+    assert!(matches!(client.try_read(&mut buffer), Poll::Ready(Ok(4))));
+    assert!(!client.may_have_input());
+    drop(server);
+    bounded(until_it_may_have_input(&client)).await;
+    assert!(matches!(client.try_read(&mut buffer), Poll::Ready(Ok(0))));
+    assert!(client.may_have_input(), "an end stays");
+}
+
+async fn until_it_may_have_input(stream: &Stream) {
+    while !stream.may_have_input() {
+        // Lets the runtime see what the socket has to say.
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn an_attempt_on_a_full_socket_takes_nothing() {
     let (mut client, mut server) = tcp_pair(&TcpOptions::default()).await;
     let chunk = [7; 65_536];

@@ -22,10 +22,12 @@ impl<V> Line<V> {
 
     /// Lets somebody in, where their ticket says. No two have the same.
     pub(super) fn insert(&mut self, ticket: u64, value: V) {
-        match self.place(ticket) {
-            Err(end) if end == self.0.len() => self.0.push_back((ticket, value)),
-            Ok(place) | Err(place) => self.0.insert(place, (ticket, value)),
+        if self.0.back().is_none_or(|(last, _)| *last < ticket) {
+            self.0.push_back((ticket, value));
+            return;
         }
+        let (Ok(place) | Err(place)) = self.place(ticket);
+        self.0.insert(place, (ticket, value));
     }
 
     pub(super) fn get_mut(&mut self, ticket: u64) -> Option<&mut V> {
@@ -33,12 +35,16 @@ impl<V> Line<V> {
         self.0.get_mut(place).map(|(_, value)| value)
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, ticket: u64) -> Option<V> {
-        match self.place(ticket).ok()? {
-            0 => self.0.pop_front(),
-            place => self.0.remove(place),
-        }
-        .map(|(_, value)| value)
+        let (first, _) = self.0.front()?;
+        let removed = if *first == ticket {
+            self.0.pop_front()
+        } else {
+            let place = self.place(ticket).ok()?;
+            self.0.remove(place)
+        };
+        removed.map(|(_, value)| value)
     }
 
     pub(super) fn pop_front(&mut self) -> Option<(u64, V)> {

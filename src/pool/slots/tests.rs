@@ -38,8 +38,9 @@ enum Action {
 enum Task {
     #[default]
     Away,
+    /// It has come back to the line, and not polled yet.
     Waiting(u64),
-    /// It has polled, and may only be moved by its waker.
+    /// Its waker is known in the line: it may only be moved by that.
     Asleep(u64),
     StandingBack(u64),
     Holding(u64, u32),
@@ -154,8 +155,12 @@ impl World {
     fn apply(&mut self, action: Action) {
         match action {
             Action::Acquire(task) if self.tasks[task] == Task::Away => {
-                let (ticket, acquired, effects) = self.slots.acquire();
+                let waker = Waker::from(Arc::clone(&self.flags[task]));
+                let (ticket, acquired, effects) = self.slots.acquire(&waker, None);
                 self.entered(task, ticket, acquired);
+                if self.tasks[task] == Task::Waiting(ticket) {
+                    self.tasks[task] = Task::Asleep(ticket);
+                }
                 self.settle(effects);
             }
             Action::Poll(task) => {
@@ -163,12 +168,10 @@ impl World {
                     return;
                 };
                 let waker = Waker::from(Arc::clone(&self.flags[task]));
-                self.tasks[task] = match self.slots.poll(ticket, &waker, None) {
-                    Polled::Later(_) => Task::Asleep(ticket),
-                    Polled::Granted(Grant::Connection(connection)) => {
-                        Task::Holding(ticket, connection)
-                    }
-                    Polled::Granted(_) => Task::Away,
+                self.tasks[task] = match self.slots.poll(ticket, &waker) {
+                    None => Task::Asleep(ticket),
+                    Some(Grant::Connection(connection)) => Task::Holding(ticket, connection),
+                    Some(_) => Task::Away,
                 };
             }
             Action::Cancel(task) => match std::mem::take(&mut self.tasks[task]) {
@@ -444,17 +447,17 @@ fn r51_long_random_runs_conserve_places_and_serve_everybody() {
 #[test]
 fn r52_waiters_are_served_in_their_order() {
     let mut slots = Slots::new(1);
-    let (first, acquired, effects) = slots.acquire();
+    let (first, acquired, effects) = acquire(&mut slots);
     assert_eq!((acquired, effects.connect), (Acquired::Later, 1));
     let tickets: Vec<_> = (0..10_000)
-        .map(|_| match slots.acquire() {
+        .map(|_| match acquire(&mut slots) {
             (ticket, Acquired::Later, effects) if effects.connect == 0 => ticket,
             other => panic!("{other:?}"),
         })
         .collect();
     let _ = slots.connected(7);
     let mut granted = |ticket| {
-        let polled = slots.poll(ticket, Waker::noop(), None);
+        let polled = slots.poll(ticket, Waker::noop());
         assert!(is_served(&polled), "{polled:?}");
         let _ = slots.give_back(7);
     };
@@ -465,19 +468,23 @@ fn r52_waiters_are_served_in_their_order() {
 #[test]
 fn r52_whose_connection_is_unfit_stays_first_in_line() {
     let mut slots = Slots::new(1);
-    let (first, ..) = slots.acquire();
-    let (second, ..) = slots.acquire();
+    let (first, ..) = acquire(&mut slots);
+    let (second, ..) = acquire(&mut slots);
     let _ = slots.connected(7);
-    assert!(is_served(&slots.poll(first, Waker::noop(), None)));
+    assert!(is_served(&slots.poll(first, Waker::noop())));
     let (acquired, effects) = slots.replace(first);
     assert_eq!((acquired, effects.connect), (Acquired::Later, 1));
     let _ = slots.connected(8);
-    assert!(!is_served(&slots.poll(second, Waker::noop(), None)));
-    assert!(is_served(&slots.poll(first, Waker::noop(), None)));
+    assert!(!is_served(&slots.poll(second, Waker::noop())));
+    assert!(is_served(&slots.poll(first, Waker::noop())));
 }
 
-fn is_served<T>(polled: &Polled<T>) -> bool {
-    matches!(polled, Polled::Granted(Grant::Connection(_)))
+fn acquire<T>(slots: &mut Slots<T>) -> (u64, Acquired<T>, Effects<T>) {
+    slots.acquire(Waker::noop(), None)
+}
+
+fn is_served<T>(polled: &Option<Grant<T>>) -> bool {
+    matches!(polled, Some(Grant::Connection(_)))
 }
 
 #[test]
@@ -485,12 +492,12 @@ fn r35_while_connects_fail_one_at_a_time_is_tried() {
     let mut slots = Slots::<u32>::new(10);
     let mut connects = 0;
     for _ in 0..10 {
-        connects += slots.acquire().2.connect;
+        connects += acquire(&mut slots).2.connect;
     }
     assert_eq!(connects, 10);
     let going_on = (0..10).filter(|_| slots.connect_failed()).count();
     assert_eq!((going_on, slots.counts().connecting), (1, 1));
-    assert_eq!(slots.acquire().2.connect, 0);
+    assert_eq!(acquire(&mut slots).2.connect, 0);
     assert_eq!(slots.connect_ahead(5), 0);
     // The server is back: the others follow.
     assert_eq!(slots.connected(7).connect, 9);
@@ -503,7 +510,7 @@ fn what_lies_idle_is_taken_last_in_first_out() {
     for connection in 0..3 {
         let _ = slots.connected(connection);
     }
-    assert_eq!(slots.acquire().1, Acquired::Now(2));
+    assert_eq!(acquire(&mut slots).1, Acquired::Now(2));
     let (closed, _) = slots.resize(1);
     assert_eq!(closed, [0, 1]);
     let effects = slots.give_back(2);

@@ -4,6 +4,7 @@
 //! wakers of loom, which tries each order of what the threads do to these. A task that is never
 //! woken is a deadlock, which loom reports, as it does a waker that is never dropped.
 
+use std::future::poll_fn;
 use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::sync::PoisonError;
@@ -129,27 +130,36 @@ impl World {
         self.change(|slots| slots.counts())
     }
 
-    /// As a pool does it, without a deadline.
     fn acquire(&self) -> Result<Lease<Self>> {
-        let (ticket, acquired) = self.take_turn();
-        self.wait(ticket, acquired)
+        self.acquire_until(None).1.map_err(Unserved::into_error)
     }
 
-    fn wait(&self, ticket: u64, acquired: Acquired<Lease<Self>>) -> Result<Lease<Self>> {
+    /// As a pool does it. Whoever turns down what they get comes back with the ticket.
+    fn acquire_until(&self, deadline: Option<Instant>) -> (u64, Result<Lease<Self>, Unserved>) {
+        self.block_on(async {
+            let watched = deadline.filter(|_| self.is_on_runtime());
+            let (ticket, acquired) =
+                poll_fn(|cx| Poll::Ready(self.take_turn(cx.waker(), watched))).await;
+            let lease = match acquired {
+                Acquired::Now(lease) => Ok(lease),
+                Acquired::Later => {
+                    Waiting::entered(self, ticket, deadline, watched.is_some()).await
+                }
+                Acquired::Closed => Err(Unserved::Error(closed())),
+            };
+            (ticket, lease)
+        })
+    }
+
+    /// As a pool does it for whoever comes back to the line.
+    fn wait_again(&self, ticket: u64, acquired: Acquired<Lease<Self>>) -> Result<Lease<Self>> {
         match acquired {
             Acquired::Now(lease) => Ok(lease),
             Acquired::Later => self
-                .wait_until(ticket, None)
-                .map_err(|unserved| match unserved {
-                    Unserved::Error(error) => error,
-                    Unserved::TooLate => panic!("there is no deadline"),
-                }),
+                .block_on(Waiting::again(self, ticket))
+                .map_err(Unserved::into_error),
             Acquired::Closed => Err(closed()),
         }
-    }
-
-    fn wait_until(&self, ticket: u64, deadline: Option<Instant>) -> Result<Lease<Self>, Unserved> {
-        self.block_on(Waiting::new(self, ticket, deadline))
     }
 
     /// So many seconds after the beginning.
@@ -210,6 +220,15 @@ impl World {
             if !self.connect_failed(refusal.as_ref()) {
                 return;
             }
+        }
+    }
+}
+
+impl Unserved {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::TooLate => panic!("there is no deadline"),
         }
     }
 }
@@ -371,31 +390,40 @@ fn lose(world: &World) {
 
 /// Borrows a connection; it moves from one task to another while it waits.
 fn move_and_borrow(world: &World) {
-    let (ticket, acquired) = world.take_turn();
-    let lease = if let Acquired::Later = acquired {
-        let mut waiting = pin!(Waiting::new(world, ticket, None));
-        match poll_once(waiting.as_mut()) {
-            Poll::Ready(lease) => lease.ok(),
-            Poll::Pending => world.block_on(waiting).ok(),
+    let (ticket, acquired) = world.take_turn(Waker::noop(), None);
+    let lease = match acquired {
+        Acquired::Now(lease) => lease,
+        Acquired::Later => {
+            let mut waiting = pin!(Waiting::entered(world, ticket, None, false));
+            let polled = poll_once(waiting.as_mut());
+            assert!(polled.is_pending(), "the line was entered in this poll");
+            world
+                .block_on(waiting)
+                .map_err(Unserved::into_error)
+                .unwrap()
         }
-    } else {
-        world.wait(ticket, acquired).ok()
+        Acquired::Closed => panic!("the pool is open"),
     };
-    lease.unwrap().give_back();
+    lease.give_back();
 }
 
 /// Stands in line, looks once whether it is served, and leaves the line or what it was given.
 fn leave(world: &World) {
-    let (ticket, acquired) = world.take_turn();
-    let lease = if let Acquired::Later = acquired {
-        match poll_once(pin!(Waiting::new(world, ticket, None))) {
-            Poll::Ready(lease) => lease.ok(),
-            Poll::Pending => return,
+    let (ticket, acquired) = world.take_turn(Waker::noop(), None);
+    let lease = match acquired {
+        Acquired::Now(lease) => lease,
+        Acquired::Later => {
+            let mut waiting = pin!(Waiting::entered(world, ticket, None, false));
+            let polled = poll_once(waiting.as_mut());
+            assert!(polled.is_pending(), "the line was entered in this poll");
+            match poll_once(waiting) {
+                Poll::Ready(lease) => lease.map_err(Unserved::into_error).unwrap(),
+                Poll::Pending => return,
+            }
         }
-    } else {
-        world.wait(ticket, acquired).ok()
+        Acquired::Closed => panic!("the pool is open"),
     };
-    lease.unwrap().give_back();
+    lease.give_back();
 }
 
 /// Polls a future once; nobody is woken.
@@ -406,29 +434,24 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 /// Borrows a connection, finds it unfit, and borrows the next one in the same turn.
 fn exchange(world: &World) {
     world.0.seen.look(|sight| sight.is_out_of_order = true);
-    let (ticket, acquired) = world.take_turn();
-    let unfit = world.wait(ticket, acquired).unwrap();
+    let (ticket, unfit) = world.acquire_until(None);
+    let unfit = unfit.map_err(Unserved::into_error).unwrap();
     let acquired = world.exchange(ticket, unfit);
-    world.wait(ticket, acquired).unwrap().give_back();
+    world.wait_again(ticket, acquired).unwrap().give_back();
 }
 
 /// As [`exchange`], and lets others pass meanwhile.
 fn stand_back(world: &World) {
     world.0.seen.look(|sight| sight.is_out_of_order = true);
-    let (ticket, acquired) = world.take_turn();
-    drop(world.wait(ticket, acquired).unwrap());
+    let (ticket, unfit) = world.acquire_until(None);
+    drop(unfit.map_err(Unserved::into_error).unwrap());
     let acquired = world.take_turn_again(ticket);
-    world.wait(ticket, acquired).unwrap().give_back();
+    world.wait_again(ticket, acquired).unwrap().give_back();
 }
 
 /// Waits in line for so many seconds in all, and gives back what it got, if anything.
 fn wait_for(world: &World, seconds: u64) -> Result<(), Unserved> {
-    let (ticket, acquired) = world.take_turn();
-    let lease = match acquired {
-        Acquired::Now(lease) => Ok(lease),
-        Acquired::Later => world.wait_until(ticket, Some(world.at(seconds))),
-        Acquired::Closed => Err(Unserved::Error(closed())),
-    };
+    let (_, lease) = world.acquire_until(Some(world.at(seconds)));
     lease.map(Lease::give_back)
 }
 
