@@ -240,10 +240,12 @@ fn r54_a_pool_that_outlives_its_runtime_is_closed() {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(1).enable_all().build().unwrap()
     };
-    for has_idle in [false, true] {
+    let timeout = Some(GENEROUS);
+    // Without a timeout there is no task that ends with the runtime: looking at what lies idle tells.
+    for (has_idle, timeout) in [(false, timeout), (true, timeout), (true, None)] {
         let of_pool = runtime();
         let tested = of_pool.block_on(async {
-            let tested = Tested::of(1, |builder| builder);
+            let tested = Tested::of(1, |builder| builder.acquire_timeout(timeout));
             if has_idle {
                 drop(tested.acquire().await);
             }
