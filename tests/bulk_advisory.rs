@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kornak::connection::LockKey;
 use kornak::{Connection, ErrorKind, SqlState, TransactionStatus};
-use live::{check_token, connect, connect_over, eventually};
+use live::{check_token, connect, connect_over, until_server};
 use pool_support::Tested;
 use support::deadline::{GENEROUS, within};
 use support::drops::DropAtEachPoll;
@@ -25,19 +25,23 @@ fn key() -> i64 {
     hash as i64
 }
 
-/// How many locks of the key are held or waited for, as the server sees it.
+/// The locks that are held or waited for, as the server sees it.
 fn locks(process: i32) -> String {
-    let sql = format!(
+    RawClient::of_tests().value(&asking_for_locks(process))
+}
+
+fn asking_for_locks(process: i32) -> String {
+    format!(
         "select coalesce(string_agg(mode || ' ' || granted, ',' order by mode), '') from pg_locks where locktype = 'advisory' and pid = {process}"
-    );
-    RawClient::of_tests().value(&sql)
+    )
+}
+
+async fn until_locks(process: i32, locks: &str) {
+    until_server(format!("({}) = '{locks}'", asking_for_locks(process))).await;
 }
 
 async fn unlocked(process: i32) {
-    eventually("the lock to be given back", async || {
-        locks(process).is_empty()
-    })
-    .await;
+    until_locks(process, "").await;
 }
 
 #[tokio::test]
@@ -96,7 +100,7 @@ async fn a_lock_that_is_waited_for_comes_when_it_is_free() {
         lock.release().await.unwrap();
         two
     });
-    eventually("the wait", async || locks(waiter) == "ExclusiveLock false").await;
+    until_locks(waiter, "ExclusiveLock false").await;
     lock.release().await.unwrap();
     let mut two = within(GENEROUS, "the lock", waiting).await.unwrap();
     check_token(&mut two).await;
@@ -271,19 +275,15 @@ async fn r3_a_wait_that_is_given_up_takes_no_lock() {
         let lock = holder.advisory_lock(number).lock().await.unwrap();
         {
             let mut waiting = Box::pin(connection.advisory_lock(number).lock());
-            let waits = async || {
-                tokio::select! {
-                    biased;
-                    lock = &mut waiting => panic!("{lock:?}"),
-                    () = async {} => locks(process) == "ExclusiveLock false",
-                }
-            };
-            eventually("the wait", waits).await;
+            tokio::select! {
+                lock = &mut waiting => panic!("{lock:?}"),
+                () = until_locks(process, "ExclusiveLock false") => {}
+            }
             if granted {
                 // It is given now, and the answer is held up.
                 proxy.session(0).await.stall(Way::ToClient);
                 lock.release().await.unwrap();
-                eventually("the lock", async || locks(process) == "ExclusiveLock true").await;
+                until_locks(process, "ExclusiveLock true").await;
             }
         }
         proxy.session(0).await.resume();

@@ -225,8 +225,7 @@ async fn r26_each_waiter_of_a_pool_is_told_once_when_its_link_dies() {
                 pool.pipeline_each(items).await.map(drop)
             }));
         }
-        let live = async || proxy.links().iter().filter(|link| link.is_open()).count() >= 4;
-        live::eventually("the links", live).await;
+        proxy.until_open(|open| open >= 4).await;
         for link in proxy.links() {
             if link.is_open() {
                 link.arm(Way::ToClient, 10_000, Fault::Reset);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kornak::pool::Subscription;
 use kornak::{ErrorKind, ListenEvent, Pool};
-use live::{SMALL_BUFFER, check_token, connect_small as connect, eventually};
+use live::{SMALL_BUFFER, check_token, connect_small as connect, until_server};
 use pool_support::Tested;
 use support::deadline::{GENEROUS, within};
 use support::proxy::{Listen, Proxy};
@@ -77,10 +77,7 @@ async fn r61_many_subscribers_share_one_connection() {
     assert_eq!(payload(&mut only_b).await, "four");
     // Behind the last one the connection is closed, and opened for the next.
     drop((again, only_b));
-    eventually("the end of the connection", async || {
-        observer.value(&sessions) == "0"
-    })
-    .await;
+    until_server(format!("({sessions}) = 0")).await;
     let mut next = subscribe(pool, &[&a]).await;
     sender.notify(&a, "five").await.unwrap();
     assert_eq!(payload(&mut next).await, "five");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kornak::{ErrorKind, ListenEvent, Listener};
 use live::{SMALL_BUFFER, check_token, config, connect_small as connect, small_buffers};
 use support::address::Address;
-use support::deadline::{GENEROUS, within};
+use support::deadline::{GENEROUS, blocking, within};
 use support::proxy::{Fault, Listen, Proxy, Way};
 use support::raw::{RawClient, unique};
 use support::server;
@@ -187,6 +187,7 @@ async fn r61_an_ordinary_connection_calls_back_for_what_came_before_within_and_b
     let process = connection.process_id();
 
     // While a query runs.
+    let mut observer = RawClient::of_tests();
     let asking = tokio::spawn(async move {
         connection
             .execute("select pg_sleep(0.3)", ())
@@ -194,12 +195,7 @@ async fn r61_an_ordinary_connection_calls_back_for_what_came_before_within_and_b
             .unwrap();
         connection
     });
-    let running = format!("select state || query from pg_stat_activity where pid = {process}");
-    let mut observer = RawClient::of_tests();
-    live::eventually("the query", async || {
-        observer.value(&running) == "activeselect pg_sleep(0.3)"
-    })
-    .await;
+    blocking(move || observer.wait_for(&live::asleep(process))).await;
     sender.notify(&channel, "within").await.unwrap();
     let mut connection = within(GENEROUS, "the query", asking).await.unwrap();
     check_token(&mut connection).await;

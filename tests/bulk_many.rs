@@ -422,26 +422,13 @@ async fn r8_what_is_dropped_is_rolled_back_without_any_further_use() {
             }
             assert_eq!(observer.value(&state), "active false");
         } else {
-            let done = std::pin::pin!(connection.execute_many(&sql, items));
-            let mut done = done;
-            let started = std::future::poll_fn(|cx| {
-                assert!(done.as_mut().poll(cx).is_pending());
-                std::task::Poll::Ready(())
-            });
-            started.await;
-            let begun = async || {
-                tokio::select! {
-                    biased;
-                    ended = &mut done => panic!("{ended:?}"),
-                    () = async {} => observer.value(&state) == "active false",
-                }
-            };
-            live::eventually("the transaction", begun).await;
+            tokio::select! {
+                ended = connection.execute_many(&sql, items) => panic!("{ended:?}"),
+                () = live::until_server(format!("({state}) = 'active false'")) => {}
+            }
         }
-        live::eventually("the rollback", async || {
-            observer.value(&state) == "idle true"
-        })
-        .await;
+        // Nobody polls the connection.
+        observer.wait_for(&format!("({state}) = 'idle true'"));
     }
     check_token(&mut connection).await;
     observer.execute(&format!("drop table \"{name}\""));

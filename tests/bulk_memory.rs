@@ -5,12 +5,11 @@ mod support;
 
 use kornak::{Connection, Row};
 use live::{
-    SMALL_BUFFER, check_token, connect_over, connect_small as connect, eventually, small_buffers,
+    SMALL_BUFFER, check_token, connect_over, connect_small as connect, small_buffers, until_server,
 };
 use support::deadline::{GENEROUS, within};
 use support::memory::{forget_peak, peak_resident, resident};
 use support::proxy::{Listen, Proxy};
-use support::raw::RawClient;
 use support::server;
 
 /// A gigabyte of rows of a kilobyte each.
@@ -18,13 +17,8 @@ const GIGABYTE: &str = "select i, repeat('x', 1000) as text from generate_series
 
 /// The server holds the rest back: it waits until somebody reads.
 async fn server_waits(process: i32) {
-    let sql =
-        format!("select coalesce(wait_event, '') from pg_stat_activity where pid = {process}");
-    let mut observer = RawClient::of_tests();
-    eventually("the server to wait", async || {
-        observer.value(&sql) == "ClientWrite"
-    })
-    .await;
+    let sql = format!("select wait_event from pg_stat_activity where pid = {process}");
+    until_server(format!("({sql}) = 'ClientWrite'")).await;
 }
 
 /// No more than so many bytes above what was resident before.

@@ -7,7 +7,7 @@ mod support;
 use std::future::Future;
 
 use kornak::{Connection, Row};
-use live::{check_token, connect, connect_over, eventually, poll_once};
+use live::{check_token, connect, connect_over, poll_once, until_asleep};
 use support::drops::{Case, DropAtEachPoll};
 use support::proxy::{Link, Listen, Pace, Proxy, Way};
 use support::raw::{RawClient, unique};
@@ -253,15 +253,14 @@ async fn r3_queries_that_lose_a_select_leave_the_connection_in_step() {
 async fn r3_a_long_query_that_is_dropped_is_cancelled_by_the_next_one() {
     let mut connection = connect().await;
     for sql in ["select pg_sleep(3600)", "select pg_sleep(3600), $1::date"] {
-        let mut observer = RawClient::of_tests();
         let process = connection.process_id();
         let day = kornak::Date::new(2024, 2, 29).unwrap();
         if sql.contains("$1") {
             let mut asking = Box::pin(connection.execute(sql, (day,)));
-            until_it_runs(&mut observer, process, &mut asking).await;
+            until_it_runs(process, &mut asking).await;
         } else {
             let mut asking = Box::pin(connection.execute(sql, ()));
-            until_it_runs(&mut observer, process, &mut asking).await;
+            until_it_runs(process, &mut asking).await;
         }
         check_token(&mut connection).await;
         assert_eq!(connection.process_id(), process, "it is the same session");
@@ -269,15 +268,11 @@ async fn r3_a_long_query_that_is_dropped_is_cancelled_by_the_next_one() {
 }
 
 /// Polls `asking` until the server runs it.
-async fn until_it_runs<F: Future + Unpin>(observer: &mut RawClient, process: i32, asking: &mut F) {
-    let sql = format!(
-        "select wait_event = 'PgSleep' from pg_stat_activity where pid = {process} and state = 'active'"
-    );
-    eventually("the query runs", async || {
-        assert!(poll_once(asking).is_pending());
-        observer.column(&sql) == ["t"]
-    })
-    .await;
+async fn until_it_runs<F: Future + Unpin>(process: i32, asking: &mut F) {
+    tokio::select! {
+        _ = asking => panic!("it has no end"),
+        () = until_asleep(process) => {}
+    }
 }
 
 #[tokio::test]
@@ -308,10 +303,7 @@ async fn r8_a_dropped_transaction_is_rolled_back_without_any_further_use() {
             }
             assert_eq!(observer.value(&sql), "idle in transaction");
             drop(transaction);
-            let deadline = std::time::Instant::now() + support::deadline::GENEROUS;
-            while observer.value(&sql) != "idle" {
-                assert!(std::time::Instant::now() < deadline, "no ROLLBACK has come");
-            }
+            observer.wait_for(&format!("({sql}) = 'idle'"));
             check_token(&mut connection).await;
         }
         // A transaction that failed, too.
@@ -322,10 +314,7 @@ async fn r8_a_dropped_transaction_is_rolled_back_without_any_further_use() {
             .unwrap_err();
         assert_eq!(observer.value(&sql), "idle in transaction (aborted)");
         drop(transaction);
-        let deadline = std::time::Instant::now() + support::deadline::GENEROUS;
-        while observer.value(&sql) != "idle" {
-            assert!(std::time::Instant::now() < deadline, "no ROLLBACK has come");
-        }
+        observer.wait_for(&format!("({sql}) = 'idle'"));
         check_token(&mut connection).await;
         drop(proxy);
     }

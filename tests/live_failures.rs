@@ -10,11 +10,12 @@ use std::task::Poll;
 
 use kornak::{Connection, ErrorKind, Row, SqlState, TransactionStatus};
 use live::{
-    check_token, check_token_or_closed, config, connect, connect_over, eventually, open, poll_once,
+    asleep, check_token, check_token_or_closed, config, connect, connect_over, open, poll_once,
+    until_asleep,
 };
 use support::deadline::{GENEROUS, blocking, within};
 use support::proxy::{Listen, Pace, Proxy, Way};
-use support::raw::RawClient;
+use support::raw::{RawClient, waiting_for};
 use support::scripted::{self, ScriptedServer};
 use support::server;
 
@@ -316,7 +317,7 @@ async fn r31_a_killed_backend_is_an_error_and_never_a_short_result() {
     let mut connection = connect().await;
     let process = connection.process_id();
     let killer = async {
-        eventually("the query runs", async || is_active(process).await).await;
+        until_asleep(process).await;
         kill_process(process).await;
     };
     let query =
@@ -348,6 +349,7 @@ async fn r31_a_server_that_stops_at_once_is_an_error_for_everybody() {
     let url = private.url();
     let mut idle = open(url.as_str()).await;
     let mut busy = open(url.as_str()).await;
+    let process = busy.process_id();
     let mut transaction = busy.begin().await.unwrap();
     transaction
         .execute("create table t (a int)", ())
@@ -361,11 +363,10 @@ async fn r31_a_server_that_stops_at_once_is_an_error_for_everybody() {
     };
     let stops = async {
         let mut observer = open(url.as_str()).await;
-        eventually("the query runs", async || {
-            let running = "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'";
-            observer.fetch_one::<i64>(running, ()).await.unwrap() > 0
-        })
-        .await;
+        observer
+            .batch_execute(&waiting_for(&asleep(process)))
+            .await
+            .unwrap();
         blocking(move || {
             let mut private = private;
             private.stop(xtask::server::StopMode::Immediate).unwrap();
@@ -522,17 +523,6 @@ async fn kill(connection: &Connection) {
 /// Ends a backend and waits until it is gone.
 async fn kill_process(process: i32) {
     blocking(move || RawClient::of_tests().terminate(process)).await;
-    eventually("the backend is gone", async || {
-        let count = format!("select count(*) from pg_stat_activity where pid = {process}");
-        blocking(move || RawClient::of_tests().value(&count)).await == "0"
-    })
-    .await;
-}
-
-async fn is_active(process: i32) -> bool {
-    let state =
-        format!("select coalesce(max(state), '') from pg_stat_activity where pid = {process}");
-    blocking(move || RawClient::of_tests().value(&state)).await == "active"
 }
 
 fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {

@@ -6,7 +6,9 @@ mod support;
 use std::time::Duration;
 
 use kornak::{Connection, Error, ErrorKind, Row, SqlState};
-use live::{check_token, config, connect, connect_over, eventually, open, poll_once};
+use live::{
+    asleep, check_token, config, connect, connect_over, eventually, open, poll_once, until_gone,
+};
 use support::address::Target;
 use support::deadline::{GENEROUS, blocking, within};
 use support::proxy::{Listen, Proxy, Way};
@@ -81,21 +83,13 @@ async fn r4_a_connection_that_is_dropped_in_the_middle_of_a_frame_is_closed() {
     let proxy = Proxy::with_buffers(Listen::Tcp, server::tcp_target().address, Some(4096));
     let mut connection = connect_over(proxy.address(), |config| config).await;
     let link = proxy.links().pop().unwrap();
-    let mut observer = RawClient::of_tests();
     let process = connection.process_id();
     let mut asking = Box::pin(connection.execute("select $1::bytea", (vec![7_u8; LARGE],)));
     assert!(poll_once(&mut asking).is_pending());
     drop(asking);
     drop(connection);
     link.closed().await;
-    eventually("the backend to be gone", async || {
-        observer
-            .column(&format!(
-                "select 1 from pg_stat_activity where pid = {process}"
-            ))
-            .is_empty()
-    })
-    .await;
+    until_gone(process).await;
 }
 
 #[tokio::test]
@@ -161,11 +155,7 @@ async fn until_it_sleeps(target: &Target, process: i32) -> RawClient {
     let target = target.clone();
     blocking(move || {
         let mut observer = RawClient::connect(&target).unwrap();
-        let sql = format!("select wait_event from pg_stat_activity where pid = {process} and wait_event = 'PgSleep'");
-        let deadline = std::time::Instant::now() + GENEROUS;
-        while observer.column(&sql).is_empty() {
-            assert!(std::time::Instant::now() < deadline, "it should sleep");
-        }
+        observer.wait_for(&asleep(process));
         observer
     })
     .await
@@ -286,7 +276,6 @@ async fn r34_a_session_that_is_ended_while_it_is_idle_says_why() {
 #[tokio::test]
 async fn r34_a_session_that_times_out_in_a_transaction_says_why() {
     let mut connection = connect().await;
-    let mut observer = RawClient::of_tests();
     let process = connection.process_id();
     let mut transaction = connection.begin().await.unwrap();
     transaction
@@ -296,14 +285,7 @@ async fn r34_a_session_that_times_out_in_a_transaction_says_why() {
         )
         .await
         .unwrap();
-    eventually("the session to be gone", async || {
-        observer
-            .column(&format!(
-                "select 1 from pg_stat_activity where pid = {process}"
-            ))
-            .is_empty()
-    })
-    .await;
+    until_gone(process).await;
     let error = transaction.commit().await.unwrap_err();
     // Whether COMMIT was read the server doesn't say; it was not, but that is not known here.
     let cause = std::error::Error::source(&error)

@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use kornak::error::Outcome;
 use kornak::{ErrorKind, Pool, exec, from_stream, one};
-use live::{config, eventually, poll_once};
+use live::{config, poll_once};
 use pool_support::{Tested, config_over};
 use support::address::SilentPort;
 use support::deadline::{GENEROUS, within};
 use support::proxy::{Listen, Proxy};
 use support::raw::{RawClient, unique};
 use support::server;
+use tokio::sync::Notify;
 use xtask::server::Role;
 
 /// By the clock of the tests, which stands still but for what they add to it.
@@ -309,11 +310,11 @@ async fn each_call_of_a_copy_on_the_pool_has_the_time_of_its_own() {
 #[tokio::test]
 async fn a_hook_after_releasing_that_hangs_costs_its_connection_and_nothing_else() {
     let hangs = Arc::new(AtomicBool::new(true));
-    let has_begun = Arc::new(AtomicBool::new(false));
+    let has_begun = Arc::new(Notify::new());
     let (still_hangs, begun) = (Arc::clone(&hangs), Arc::clone(&has_begun));
     let tested = Tested::of(1, |builder| {
         builder.after_release(move |_| {
-            begun.store(true, Ordering::Relaxed);
+            begun.notify_one();
             let hangs = still_hangs.load(Ordering::Relaxed);
             Box::pin(async move {
                 if hangs {
@@ -326,10 +327,7 @@ async fn a_hook_after_releasing_that_hangs_costs_its_connection_and_nothing_else
     let held = tested.acquire().await;
     let process = held.process_id();
     drop(held);
-    eventually("the hook begins", async || {
-        has_begun.load(Ordering::Relaxed)
-    })
-    .await;
+    within(GENEROUS, "the hook", has_begun.notified()).await;
     hangs.store(false, Ordering::Relaxed);
     let mut waiting = Box::pin(tested.pool.acquire());
     assert!(now(&mut waiting).await.is_none());

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kornak::{ErrorKind, Pool, RetryPolicy, SqlState};
-use live::{config, eventually, poll_once};
+use live::{config, poll_once};
 use pool_support::{Tested, at_rest};
 use support::address::Target;
 use support::deadline::{GENEROUS, blocking, within};
 use support::proxy::{Fault, Listen, Proxy, Way};
 use support::raw::{RawClient, unique};
 use support::server;
+use tokio::sync::watch;
 use xtask::server::{Server, StopMode};
 
 #[tokio::test]
@@ -111,12 +112,12 @@ async fn r33_a_frozen_backend_is_replaced_and_the_others_serve() {
 async fn r35_a_restart_under_load_costs_each_connection_one_error_at_most() {
     const SIZE: u64 = 8;
     let mut own = Own::with("restart", SIZE as usize);
-    let (errors, answers) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (errors, answers) = (Arc::new(AtomicU64::new(0)), watch::Sender::new(0_u64));
     let is_over = Arc::new(AtomicBool::new(false));
     let tasks: Vec<_> = (0..16)
         .map(|_| {
             let pool = own.pool.clone();
-            let (errors, answers) = (Arc::clone(&errors), Arc::clone(&answers));
+            let (errors, answers) = (Arc::clone(&errors), answers.clone());
             let is_over = Arc::clone(&is_over);
             tokio::spawn(async move {
                 while !is_over.load(Ordering::Relaxed) {
@@ -127,7 +128,7 @@ async fn r35_a_restart_under_load_costs_each_connection_one_error_at_most() {
                     {
                         Ok(answer) => {
                             assert_eq!(answer, token);
-                            answers.fetch_add(1, Ordering::Relaxed);
+                            answers.send_modify(|answers| *answers += 1);
                         }
                         Err(error) => {
                             assert!(error.is_closed() || error.sqlstate().is_some(), "{error:#}");
@@ -139,22 +140,14 @@ async fn r35_a_restart_under_load_costs_each_connection_one_error_at_most() {
         })
         .collect();
     for restart in 1..=2 {
-        let before = answers.load(Ordering::Relaxed);
-        eventually("answers", async || {
-            answers.load(Ordering::Relaxed) > before + 100
-        })
-        .await;
+        a_hundred_more(&answers).await;
         let mode = [StopMode::Fast, StopMode::Immediate][restart - 1];
         own = blocking(move || {
             own.server.restart(mode).unwrap();
             own
         })
         .await;
-        let before = answers.load(Ordering::Relaxed);
-        eventually("answers again", async || {
-            answers.load(Ordering::Relaxed) > before + 100
-        })
-        .await;
+        a_hundred_more(&answers).await;
         let errors = errors.load(Ordering::Relaxed);
         assert!(
             errors <= SIZE * restart as u64,
@@ -167,6 +160,14 @@ async fn r35_a_restart_under_load_costs_each_connection_one_error_at_most() {
     }
     at_rest(&own.pool).await;
     assert!(own.pool.status().size <= SIZE as usize);
+}
+
+/// Waits for a hundred more than there are.
+async fn a_hundred_more(answers: &watch::Sender<u64>) {
+    let before = *answers.borrow();
+    let mut counted = answers.subscribe();
+    let more = counted.wait_for(|answers| *answers > before + 100);
+    within(GENEROUS, "answers", more).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

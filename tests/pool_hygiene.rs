@@ -477,12 +477,10 @@ async fn r8_a_transaction_that_is_dropped_is_rolled_back_while_its_connection_is
         .unwrap();
     drop(transaction);
     // Nobody polls the connection from here on.
-    let mut raw = RawClient::of_tests();
-    let sql = format!(
-        "select count(*) from pg_stat_activity where pid = {} and xact_start is null",
-        connection.process_id()
-    );
-    eventually("the rollback", async || raw.value(&sql) == "1").await;
+    let process = connection.process_id();
+    RawClient::of_tests().wait_for(&format!(
+        "exists (select from pg_stat_activity where pid = {process} and xact_start is null)"
+    ));
     drop(connection);
 }
 
@@ -540,12 +538,10 @@ async fn r50_notifications_of_the_last_borrower_reach_nobody() {
         ears.lock().unwrap().push(notification.payload);
     });
     // It arrives before the reset is sent, and is read with its answer.
-    let before = proxy.bytes(Way::ToClient);
+    let link = proxy.session(0).await;
+    let before = link.bytes(Way::ToClient);
     raw.execute(&format!("notify {channel}, 'for the last'"));
-    eventually("the notification", async || {
-        proxy.bytes(Way::ToClient) > before
-    })
-    .await;
+    link.passed(Way::ToClient, before + 1).await;
     next.execute("select 1", ()).await.unwrap();
     assert_eq!(*heard.lock().unwrap(), [""; 0]);
     // The own ones arrive, of the same channel, too.

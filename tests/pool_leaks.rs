@@ -45,10 +45,7 @@ async fn r53_random_ends_conserve_places_sockets_and_backends() {
     tested.at_rest().await;
     let size = tested.pool.status().size;
     assert!(size <= SIZE);
-    eventually("the sockets", async || {
-        proxy.connections().open == size as u64
-    })
-    .await;
+    proxy.until_open(|open| open == size as u64).await;
     let mut observer = tested.observer().await;
     observer
         .until(GENEROUS, "as many backends", |found| found.len() == size)

@@ -87,13 +87,10 @@ fn a_cancel_request_ends_the_statement() {
     let process = client.process();
     let canceller = std::thread::spawn(move || {
         let mut observer = RawClient::of_tests();
-        let active = format!(
-            "select count(*) from pg_stat_activity where pid = {process} and state = 'active' \
-             and query like 'select pg_sleep%'"
-        );
-        while observer.value(&active) == "0" {
-            std::thread::yield_now();
-        }
+        observer.wait_for(&format!(
+            "exists (select from pg_stat_activity where pid = {process} and state = 'active' \
+             and query like 'select pg_sleep%')"
+        ));
         cancel().expect("the server takes it");
     });
     let error = client

@@ -12,18 +12,19 @@ mod live;
 mod support;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chaos::Chaos;
 use client::{Client, Random};
 use kornak::Pool;
-use live::eventually;
 use support::address::Target;
 use support::deadline::{GENEROUS, blocking, within};
 use support::proxy::{Listen, Proxy};
 use support::raw::RawClient;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use xtask::server::{Private, Server};
 
 /// How many accounts there are, each with so much money at first.
@@ -60,7 +61,7 @@ enum Belief {
 #[derive(Default)]
 struct Beliefs {
     transfers: Mutex<HashMap<String, Belief>>,
-    attempts: AtomicU64,
+    attempts: watch::Sender<u64>,
     is_over: AtomicBool,
 }
 
@@ -71,15 +72,19 @@ impl Beliefs {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         transfers.insert(token, belief);
-        self.attempts.fetch_add(1, Ordering::Relaxed);
+        self.attempts.send_modify(|attempts| *attempts += 1);
     }
 
     fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    fn attempts(&self) -> u64 {
-        self.attempts.load(Ordering::Relaxed)
+    /// Waits until so many more transfers have been tried.
+    async fn attempts(&self, more: u64) {
+        let mut attempts = self.attempts.subscribe();
+        let wanted = *attempts.borrow() + more;
+        let enough = attempts.wait_for(|attempts| *attempts >= wanted).await;
+        drop(enough.expect("the sender is here"));
     }
 }
 
@@ -156,32 +161,23 @@ async fn round(server: Private, faults: u64, seed: u64, figures: &mut Figures) -
         .build(config)
         .unwrap();
     let beliefs = Arc::new(Beliefs::default());
-    let clients: Vec<_> = (1..=CLIENTS)
-        .map(|number| {
-            let random = Random::new(seed * CLIENTS + number);
-            tokio::spawn(Client::new(pool.clone(), Arc::clone(&beliefs), random).run())
-        })
-        .collect();
+    let mut clients = JoinSet::new();
+    for number in 1..=CLIENTS {
+        let random = Random::new(seed * CLIENTS + number);
+        clients.spawn(Client::new(pool.clone(), Arc::clone(&beliefs), random).run());
+    }
     let mut chaos = Chaos::new(server, proxy, Random::new(seed));
     for _ in 0..faults {
         // Some work is done between any two.
-        let before = beliefs.attempts();
-        let is_panicked = || clients.iter().any(tokio::task::JoinHandle::is_finished);
-        eventually("some work", async || {
-            beliefs.attempts() >= before + 2 || is_panicked()
-        })
-        .await;
-        if is_panicked() {
-            break;
+        tokio::select! {
+            () = within(GENEROUS, "some work", beliefs.attempts(2)) => {}
+            Some(panicked) = clients.join_next() => panicked.unwrap(),
         }
         *figures.faults.entry(chaos.strike().await).or_default() += 1;
     }
     beliefs.is_over.store(true, Ordering::Relaxed);
-    for client in clients {
-        match within(GENEROUS * 3, "a client", client).await {
-            Ok(()) => {}
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+    while let Some(client) = within(GENEROUS * 3, "a client", clients.join_next()).await {
+        client.unwrap();
     }
     pool.close(Duration::from_secs(1)).await;
     let (server, connections) = chaos.end().await;
@@ -196,14 +192,9 @@ async fn compare(target: &Target, beliefs: &Beliefs, figures: &mut Figures) {
     let (sum, mut found) = blocking(move || {
         let mut client = RawClient::connect(&target).unwrap();
         // What was under way comes to its end before the books are read.
-        let begun = Instant::now();
-        let left = format!(
-            "select count(*) from pg_stat_activity where application_name = '{APPLICATION}'"
-        );
-        while client.value(&left) != "0" {
-            assert!(begun.elapsed() < GENEROUS, "sessions are left");
-            std::thread::yield_now();
-        }
+        client.wait_for(&format!(
+            "not exists (select from pg_stat_activity where application_name = '{APPLICATION}')"
+        ));
         let sum = client.value("select sum(balance) from accounts");
         let mut found: HashMap<String, u64> = HashMap::new();
         for token in client.column("select token from transfers") {

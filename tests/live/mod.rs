@@ -11,7 +11,6 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use kornak::config::IntoConfig;
 use kornak::{Config, Connection};
@@ -149,8 +148,39 @@ pub async fn poll_at_most(polls: i32, future: impl Future) {
     .await;
 }
 
-/// Asks again and again until `is_so`, without a fixed wait in between. What it asks must
-/// not touch the connection under test.
+/// Waits until a condition in SQL is true on the server of the tests.
+///
+/// # Panics
+///
+/// If it isn't so within [`GENEROUS`].
+pub async fn until_server(condition: impl Into<String>) {
+    let condition = condition.into();
+    blocking(move || RawClient::of_tests().wait_for(&condition)).await;
+}
+
+/// Waits until the server runs `pg_sleep` in the session that this process serves.
+pub async fn until_asleep(process: i32) {
+    until_server(asleep(process)).await;
+}
+
+/// The condition that the server runs `pg_sleep` in the session that this process serves.
+pub fn asleep(process: i32) -> String {
+    format!(
+        "exists (select from pg_stat_activity \
+         where pid = {process} and state = 'active' and wait_event = 'PgSleep')"
+    )
+}
+
+/// Waits until the session that this process served is gone.
+pub async fn until_gone(process: i32) {
+    until_server(format!(
+        "not exists (select from pg_stat_activity where pid = {process})"
+    ))
+    .await;
+}
+
+/// Asks again and again until `is_so`, for what nothing tells of, as the numbers of a pool. What
+/// it asks must not touch the connection under test. Whatever else is due runs in between.
 ///
 /// # Panics
 ///
@@ -158,7 +188,7 @@ pub async fn poll_at_most(polls: i32, future: impl Future) {
 pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
     };
     within(GENEROUS, what, asking).await;

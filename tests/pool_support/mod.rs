@@ -11,12 +11,10 @@ pub mod sharing;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 pub mod watching;
 
-use std::time::Duration;
-
 use kornak::pool::PoolBuilder;
 use kornak::{Config, Pool, PoolConnection};
 
-use crate::live::{config, small_buffers};
+use crate::live::{config, eventually, small_buffers};
 use crate::support::address::Address;
 use crate::support::deadline::{GENEROUS, within};
 use crate::support::observer::{Observer, Scope};
@@ -89,17 +87,13 @@ pub async fn acquire(pool: &Pool) -> PoolConnection {
 
 /// Waits until nothing is lent, recovered, opened or waited for.
 pub async fn at_rest(pool: &Pool) {
-    let resting = async {
-        loop {
-            let status = pool.status();
-            if status.busy == 0 && status.connecting == 0 && status.waiting == 0 {
-                assert_eq!(status.size, status.idle, "{status:?}");
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+    let is_at_rest = async || {
+        let status = pool.status();
+        let rests = status.busy == 0 && status.connecting == 0 && status.waiting == 0;
+        assert!(!rests || status.size == status.idle, "{status:?}");
+        rests
     };
-    within(GENEROUS, "the pool coming to rest", resting).await;
+    eventually("the pool coming to rest", is_at_rest).await;
 }
 
 impl TokenProbe for Probe<'_> {

@@ -170,6 +170,16 @@ impl RawClient {
         values.remove(0)
     }
 
+    /// Waits until a condition in SQL is true, as [`waiting_for`] does.
+    ///
+    /// # Panics
+    ///
+    /// If it isn't within [`GENEROUS`].
+    #[track_caller]
+    pub fn wait_for(&mut self, condition: &str) {
+        self.execute(&waiting_for(condition));
+    }
+
     /// The process that serves this session.
     pub fn process(&self) -> i32 {
         self.process
@@ -361,6 +371,27 @@ impl From<io::Error> for RawError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
+}
+
+/// A statement that ends when a condition in SQL is true, or fails after [`GENEROUS`].
+///
+/// No session is told when the state of another one changes, so the server looks again and again
+/// by itself, past its snapshot of the statistics (manual, "Viewing Statistics").
+pub fn waiting_for(condition: &str) -> String {
+    let limit = GENEROUS.as_secs();
+    format!(
+        "do $wait$
+        declare
+            deadline timestamptz := clock_timestamp() + interval '{limit} seconds';
+        begin
+            while ({condition}) is not true loop
+                if clock_timestamp() > deadline then
+                    raise 'it has not become true';
+                end if;
+                perform pg_sleep(0.001), pg_stat_clear_snapshot();
+            end loop;
+        end $wait$"
+    )
 }
 
 /// A text that no other call in any process gives.

@@ -23,7 +23,7 @@ struct Inner {
     state: Mutex<LinkState>,
     /// Changes with everything that the pumps have to know.
     changed: watch::Sender<()>,
-    /// Of the proxy: changes when the kind of this connection is known.
+    /// Of the proxy: changes when the kind of this connection is known, and with its end.
     news: watch::Sender<()>,
 }
 
@@ -228,6 +228,7 @@ impl Link {
 
     pub(super) fn close(&self) {
         self.change(|state| state.open = false);
+        self.tell_news();
     }
 
     async fn until(&self, what: &str, reached: impl Fn(&LinkState) -> bool) {

@@ -303,18 +303,35 @@ impl Proxy {
         }
     }
 
+    /// Waits until the number of connections that exist is as it should be.
+    pub async fn until_open(&self, is_right: impl Fn(u64) -> bool) {
+        self.until("connections", || {
+            is_right(self.connections().open).then_some(())
+        })
+        .await;
+    }
+
     async fn nth(&self, number: usize, what: &str, fits: impl Fn(&Link) -> bool) -> Link {
+        self.until(&format!("{what} {number}"), || {
+            self.links()
+                .into_iter()
+                .filter(|link| fits(link))
+                .nth(number)
+        })
+        .await
+    }
+
+    async fn until<T>(&self, what: &str, find: impl Fn() -> Option<T>) -> T {
         let mut news = self.shared.news.subscribe();
         let search = async {
             loop {
-                let links = self.links();
-                if let Some(link) = links.iter().filter(|link| fits(link)).nth(number) {
-                    return link.clone();
+                if let Some(found) = find() {
+                    return found;
                 }
                 news.changed().await.expect("the proxy runs");
             }
         };
-        within(GENEROUS, &format!("waiting for {what} {number}"), search).await
+        within(GENEROUS, &format!("waiting for {what}"), search).await
     }
 
     /// Blocks until the thread of the proxy has done it, which is at once.
