@@ -238,6 +238,7 @@
 //! server's send and receive functions (`src/backend/utils/adt/` in its sources).
 
 mod array;
+mod array_writer;
 mod bits;
 mod boolean;
 mod bytea;
@@ -283,7 +284,8 @@ use crate::buffer::WriteBuffer;
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Format, Type};
 
-pub use self::array::{ArrayElements, ArrayWriter, MAX_DIMENSIONS};
+pub use self::array::{ArrayElements, MAX_DIMENSIONS};
+pub use self::array_writer::ArrayWriter;
 pub use self::bits::{BitString, ParseBitStringError};
 pub use self::catalogue::{Cid, Int2Vector, OidVector, Xid};
 pub use self::check::{

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::slice;
 
-use super::array::{ArrayElements, ArrayHeader, array_element, declared_array};
-use super::array::{check_array, put_header, wrong_element};
+use super::array::{ArrayElements, ArrayHeader, array_element, check_array, wrong_element};
+use super::array_writer::{declared_array, put_header};
 use super::{ArrayWriter, DeclaredType, Decode, Encode, IsNull, ParamWriter, RawValue};
 use super::{MAX_DIMENSIONS, wrong_encode_type};
 use crate::error::{DecodeError, EncodeError};
