@@ -1,16 +1,15 @@
 //! The statements that start a COPY: names, options and literals, as the server reads them.
 
-mod live;
-mod support;
-
 use kornak::connection::CopyTable;
 use kornak::{ErrorKind, quote_identifier, quote_literal};
-use live::{check_token, connect_small as connect};
+
+use crate::live::{check_token, connect_small as connect};
+use crate::support::raw::unique;
 
 #[tokio::test]
 async fn s6_names_are_quoted() {
     let mut connection = connect().await;
-    let (schema, table) = (support::raw::unique(), "a\"b; drop table \\ é.c");
+    let (schema, table) = (unique(), "a\"b; drop table \\ é.c");
     let columns = ["Id", "select", "a\"b) from stdin; --"];
     let sql = |name: &str| quote_identifier(name).unwrap();
     connection
