@@ -52,7 +52,7 @@ pub mod derive_support {
     pub use crate::params::sealed::Sealed as SealedParams;
     pub use crate::params::{ParamFields, ParamType, encode_fields, fields_are_declared};
     pub use crate::row::{
-        ColumnType, Columns, FromColumns, Plan, PlanBuilder, ReadFields, RowRef, Scalar,
+        ColumnType, Columns, FromColumns, Plan, PlanBuilder, ReadFields, RowRef, Scalar, begin_row,
         finish_row, plan_row, read_row,
     };
     pub use crate::types::{Format, Type};

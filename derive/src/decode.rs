@@ -177,6 +177,7 @@ fn of_transparent(
         |__inner: #ty| Self { #member: __inner, #(#members: #skipped,)* }
     };
     quote! {
+        const USUAL_LENGTH: ::core::option::Option<usize> = #decode::USUAL_LENGTH;
         const DIMENSIONS: usize = #decode::DIMENSIONS;
 
         fn accepts(__ty: &#support::Type) -> bool {

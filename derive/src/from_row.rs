@@ -232,6 +232,7 @@ fn by_position(
         quote_spanned!(at(ty.span())=> <#ty as #support::ColumnType<#row>>::positional(&mut __plan)?;)
     });
     let reads = parts.iter().map(|part| part.read(row, &support));
+    let count = parts.iter().filter(|part| part.has_column()).count();
     let (members, locals) = members(parts);
     let from_row = generics.header(&quote!(#krate::FromRow<#row>), ident);
     quote! {
@@ -249,10 +250,10 @@ fn by_position(
                 __row: #support::RowRef<#row>,
                 _: &#support::Plan,
             ) -> #support::Result<Self> {
-                let mut __cursor = __row.cursor();
+                let (mut __cursor, __others) = #support::begin_row(__row, #count)?;
                 let __fields = &mut __cursor;
                 #(#reads)*
-                #support::finish_row(__cursor)?;
+                #support::finish_row(__cursor, __others)?;
                 ::core::result::Result::Ok(Self { #(#members: #locals,)* })
             }
         }

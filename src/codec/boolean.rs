@@ -14,6 +14,8 @@ fn bytes(value: &bool) -> [u8; 1] {
 }
 
 impl<'r> Decode<'r> for bool {
+    const USUAL_LENGTH: Option<usize> = Some(1);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::BOOL
     }

@@ -69,6 +69,8 @@ impl<'r> Decode<'r> for &'r [u8] {
 
 /// A `bytea` of exactly `N` bytes.
 impl<'r, const N: usize> Decode<'r> for [u8; N] {
+    const USUAL_LENGTH: Option<usize> = Some(N);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::BYTEA
     }
@@ -81,6 +83,8 @@ impl<'r, const N: usize> Decode<'r> for [u8; N] {
 
 /// A `bytea` of exactly `N` bytes, where it lies.
 impl<'r, const N: usize> Decode<'r> for &'r [u8; N] {
+    const USUAL_LENGTH: Option<usize> = Some(N);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::BYTEA
     }

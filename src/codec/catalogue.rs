@@ -101,6 +101,8 @@ macro_rules! number {
         }
 
         impl<'r> Decode<'r> for $name {
+            const USUAL_LENGTH: Option<usize> = Some(4);
+
             fn accepts(ty: &Type) -> bool {
                 ty.oid() == oid::$oid
             }

@@ -44,6 +44,8 @@ impl Encode for f32 {
 }
 
 impl<'r> Decode<'r> for f32 {
+    const USUAL_LENGTH: Option<usize> = Some(4);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::FLOAT4
     }
@@ -94,6 +96,8 @@ impl Encode for f64 {
 
 /// Reads `float8` and `float4`, of which every value is an `f64` too.
 impl<'r> Decode<'r> for f64 {
+    const USUAL_LENGTH: Option<usize> = Some(8);
+
     fn accepts(ty: &Type) -> bool {
         matches!(ty.oid(), oid::FLOAT8 | oid::FLOAT4)
     }

@@ -85,6 +85,8 @@ encode_integer!(i64, INT8);
 encode_integer!(u32, OID);
 
 impl<'r> Decode<'r> for i16 {
+    const USUAL_LENGTH: Option<usize> = Some(2);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::INT2
     }
@@ -100,6 +102,8 @@ impl<'r> Decode<'r> for i16 {
 }
 
 impl<'r> Decode<'r> for i32 {
+    const USUAL_LENGTH: Option<usize> = Some(4);
+
     fn accepts(ty: &Type) -> bool {
         matches!(ty.oid(), oid::INT4 | oid::INT2)
     }
@@ -119,6 +123,8 @@ impl<'r> Decode<'r> for i32 {
 }
 
 impl<'r> Decode<'r> for i64 {
+    const USUAL_LENGTH: Option<usize> = Some(8);
+
     fn accepts(ty: &Type) -> bool {
         matches!(ty.oid(), oid::INT8 | oid::INT4 | oid::INT2)
     }
@@ -140,6 +146,8 @@ impl<'r> Decode<'r> for i64 {
 
 /// Reads `oid`, `xid`, `cid` and the `reg…` types.
 impl<'r> Decode<'r> for u32 {
+    const USUAL_LENGTH: Option<usize> = Some(4);
+
     fn accepts(ty: &Type) -> bool {
         is_oid_like(ty)
     }
@@ -166,6 +174,8 @@ fn bytes(value: &i8) -> [u8; 1] {
 
 /// `"char"`, the one-byte type of the system catalogue.
 impl<'r> Decode<'r> for i8 {
+    const USUAL_LENGTH: Option<usize> = Some(1);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::CHAR
     }

@@ -67,6 +67,9 @@
 //! }
 //!
 //! impl<'r> Decode<'r> for Place {
+//!     // So a row looks for just that first.
+//!     const USUAL_LENGTH: Option<usize> = Some(16);
+//!
 //!     fn accepts(ty: &Type) -> bool {
 //!         *ty == Type::POINT
 //!     }
@@ -565,6 +568,11 @@ impl<T: Encode + ?Sized> DynEncode for T {
     note = "derive `kornak::Decode` for enums, composites and newtypes of your own"
 )]
 pub trait Decode<'r>: Sized {
+    /// How many bytes the values take, where nearly all take as many: such a column of a row is
+    /// then found by one comparison. Values of other lengths are handed to
+    /// [`decode`](Self::decode) all the same.
+    const USUAL_LENGTH: Option<usize> = None;
+
     /// Whether values of type `ty`, in binary form, can be read into `Self`. Asked once for
     /// a statement, not for each value. `ty` is never a domain.
     fn accepts(ty: &Type) -> bool;

@@ -49,6 +49,8 @@ impl Money {
 }
 
 impl<'r> Decode<'r> for Money {
+    const USUAL_LENGTH: Option<usize> = Some(8);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::MONEY
     }

@@ -209,6 +209,8 @@ impl Lsn {
 }
 
 impl<'r> Decode<'r> for Lsn {
+    const USUAL_LENGTH: Option<usize> = Some(8);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::PG_LSN
     }
@@ -252,6 +254,8 @@ impl Encode for u64 {
 
 /// `xid8`.
 impl<'r> Decode<'r> for u64 {
+    const USUAL_LENGTH: Option<usize> = Some(8);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::XID8
     }
@@ -278,6 +282,8 @@ impl Tid {
 }
 
 impl<'r> Decode<'r> for Tid {
+    const USUAL_LENGTH: Option<usize> = Some(6);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::TID
     }

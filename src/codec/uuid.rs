@@ -105,6 +105,8 @@ impl Uuid {
 }
 
 impl<'r> Decode<'r> for Uuid {
+    const USUAL_LENGTH: Option<usize> = Some(16);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::UUID
     }

@@ -45,6 +45,8 @@ impl<T: Encode> Encode for Option<T> {
 
 /// NULL is `None`.
 impl<'r, T: Decode<'r>> Decode<'r> for Option<T> {
+    const USUAL_LENGTH: Option<usize> = T::USUAL_LENGTH;
+
     fn accepts(ty: &Type) -> bool {
         T::accepts(ty)
     }
@@ -120,6 +122,7 @@ encode_pointer! { [T: Encode + ?Sized] Arc<T> }
 encode_pointer! { [T: Encode + ToOwned + ?Sized] Cow<'_, T> }
 
 impl<'r, T: Decode<'r>> Decode<'r> for Box<T> {
+    const USUAL_LENGTH: Option<usize> = T::USUAL_LENGTH;
     const DIMENSIONS: usize = T::DIMENSIONS;
 
     fn accepts(ty: &Type) -> bool {

@@ -115,6 +115,26 @@ impl<'r> RowRef<'r> {
         }
     }
 
+    /// Reads the first `count` columns in their order; the others are for
+    /// [`finish_before`](RowCursor::finish_before).
+    ///
+    /// Where the compiler knows `count` it doesn't ask at each column whether there is one.
+    ///
+    /// # Errors
+    ///
+    /// If there are fewer columns.
+    #[inline(always)]
+    pub(super) fn cursor_over(&self, count: usize) -> Result<(RowCursor<'r>, &'r [Column])> {
+        let Some((columns, others)) = self.columns.split_at_checked(count) else {
+            return Err(no_more_columns());
+        };
+        let cursor = RowCursor {
+            columns: columns.iter(),
+            rest: self.values,
+        };
+        Ok((cursor, others))
+    }
+
     /// Reads the whole row into `T`, which may borrow from it.
     ///
     /// # Errors
@@ -146,7 +166,24 @@ impl<'r> RowCursor<'r> {
     /// If the value can't be read into `T`, or the row is malformed.
     #[inline(always)]
     pub(crate) fn read<T: Decode<'r>>(&mut self) -> Result<T> {
-        let (column, bytes) = self.take()?;
+        let Some(column) = self.columns.next() else {
+            return Err(no_more_columns());
+        };
+        if let Some(length) = T::USUAL_LENGTH {
+            // Length and value are there, and the length is the usual one: that is all to ask.
+            if let Some((usual, rest)) = self.rest.split_at_checked(length.saturating_add(4)) {
+                let (head, value) = usual.split_at(4);
+                if head == (length as u32).to_be_bytes() {
+                    self.rest = rest;
+                    return decode(column, Some(value));
+                }
+            }
+            let (value, rest) = read_unusual(column, self.rest)?;
+            self.rest = rest;
+            return value;
+        }
+        let (bytes, rest) = split_value(column, self.rest)?;
+        self.rest = rest;
         decode(column, bytes)
     }
 
@@ -184,21 +221,9 @@ impl<'r> RowCursor<'r> {
         let Some(column) = self.columns.next() else {
             return Err(no_more_columns());
         };
-        let Some((length, rest)) = self.rest.split_first_chunk::<4>() else {
-            return Err(malformed(column, "its length is missing"));
-        };
-        let length = u32::from_be_bytes(*length);
-        // One comparison for all there is to doubt: no row is as long as NULL's length, or as a
-        // negative one, without its sign.
-        if let Some((value, rest)) = rest.split_at_checked(length as usize) {
-            self.rest = rest;
-            return Ok((column, Some(value)));
-        }
-        if length == NULL {
-            self.rest = rest;
-            return Ok((column, None));
-        }
-        Err(without_value(column, length))
+        let (bytes, rest) = split_value(column, self.rest)?;
+        self.rest = rest;
+        Ok((column, bytes))
     }
 
     /// This cursor, taken to the column `position`, whose length lies at `place` behind it.
@@ -215,6 +240,17 @@ impl<'r> RowCursor<'r> {
     pub(super) fn distance(&self, later: &Self) -> u32 {
         // A body is shorter than the protocol's limit of 2³¹ bytes.
         (self.rest.len() - later.rest.len()) as u32
+    }
+
+    /// Passes over the columns behind those of this cursor, which have been read.
+    ///
+    /// # Errors
+    ///
+    /// If the row doesn't end where its columns end.
+    #[inline(always)]
+    pub(super) fn finish_before(mut self, others: &'r [Column]) -> Result<()> {
+        self.columns = others.iter();
+        self.finish()
     }
 
     /// Passes over what is left and checks that the row ends where its columns end.
@@ -242,6 +278,36 @@ impl fmt::Debug for RowRef<'_> {
             .field("columns", self.columns)
             .finish_non_exhaustive()
     }
+}
+
+/// The first value of `values`, `None` for NULL, and those behind it.
+#[inline(always)]
+fn split_value<'r>(column: &Column, values: &'r [u8]) -> Result<(Option<&'r [u8]>, &'r [u8])> {
+    let Some((length, rest)) = values.split_first_chunk::<4>() else {
+        return Err(malformed(column, "its length is missing"));
+    };
+    let length = u32::from_be_bytes(*length);
+    // One comparison for all there is to doubt: no row is as long as NULL's length, or as a
+    // negative one, without its sign.
+    if let Some((value, rest)) = rest.split_at_checked(length as usize) {
+        return Ok((Some(value), rest));
+    }
+    if length == NULL {
+        return Ok((None, rest));
+    }
+    Err(without_value(column, length))
+}
+
+/// Reads a value that hasn't the length that most have: a NULL, or an `int4` as an `i64`.
+///
+/// A cursor that was lent for this would have to lie in memory for the usual values too.
+#[inline(never)]
+fn read_unusual<'r, T: Decode<'r>>(
+    column: &Column,
+    values: &'r [u8],
+) -> Result<(Result<T>, &'r [u8])> {
+    let (bytes, rest) = split_value(column, values)?;
+    Ok((decode(column, bytes), rest))
 }
 
 /// The length of NULL, −1.
@@ -343,4 +409,126 @@ fn trailing_bytes() -> Error {
 #[cold]
 fn no_more_columns() -> Error {
     DecodeError::new("the row has no further column").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::internals::{columns, row};
+    use super::*;
+    use crate::codec::Time;
+
+    /// A text whose length is said to be `USUAL`, which it needn't be.
+    #[derive(Debug, PartialEq)]
+    struct Said<const USUAL: usize>(String);
+
+    impl<'r, const USUAL: usize> Decode<'r> for Said<USUAL> {
+        const USUAL_LENGTH: Option<usize> = Some(USUAL);
+
+        fn accepts(ty: &Type) -> bool {
+            String::accepts(ty)
+        }
+
+        fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
+            String::decode(value).map(Self)
+        }
+    }
+
+    /// A row of these values, `None` for NULL.
+    fn body(values: &[Option<&[u8]>]) -> Vec<u8> {
+        let mut body = (values.len() as u16).to_be_bytes().to_vec();
+        for value in values {
+            let length = value.map_or(NULL, |value| value.len() as u32);
+            body.extend(length.to_be_bytes());
+            body.extend(value.unwrap_or_default());
+        }
+        body
+    }
+
+    #[test]
+    fn values_of_every_length_are_read() {
+        let types = [Type::INT2, Type::INT4, Type::INT8, Type::INT4, Type::BOOL];
+        let columns = columns(&types.map(|ty| ("a", ty)));
+        let body = body(&[
+            Some(&[0xff, 0xfe]),
+            Some(&[0, 0, 0, 3]),
+            Some(&[0, 0, 0, 0, 0, 0, 0, 4]),
+            None,
+            Some(&[1]),
+        ]);
+        let row = row(&columns, &body).unwrap();
+        let values: (i64, i64, i64, Option<i32>, bool) = row.read().unwrap();
+        assert_eq!(values, (-2, 3, 4, None, true));
+        let null = row.read::<(i64, i64, i64, i32, bool)>().unwrap_err();
+        assert!(null.to_string().contains("NULL"), "{null}");
+    }
+
+    #[test]
+    fn a_row_is_refused_wherever_it_is_cut() {
+        let columns = columns(&[("a", Type::INT4), ("b", Type::BOOL), ("c", Type::INT8)]);
+        let whole = body(&[Some(&[0, 0, 0, 1]), Some(&[0]), Some(&[9; 8])]);
+        let read = |body: &[u8]| row(&columns, body)?.read::<(i32, bool, i64)>();
+        assert_eq!(read(&whole).unwrap(), (1, false, 0x0909_0909_0909_0909));
+        for end in 2..whole.len() {
+            let error = read(&whole[..end]).unwrap_err().to_string();
+            let column = match end {
+                ..10 => "\"a\"",
+                10..15 => "\"b\"",
+                _ => "\"c\"",
+            };
+            assert!(error.contains(column), "{end}: {error}");
+        }
+        let longer = [&whole[..], b"\0"].concat();
+        assert!(read(&longer).unwrap_err().to_string().contains("behind"));
+    }
+
+    #[test]
+    fn a_value_that_cant_be_read_doesnt_move_the_next() {
+        let columns = columns(&[
+            ("a", Type::TIME),
+            ("b", Type::INT8),
+            ("c", Type::INT4),
+            ("d", Type::INT4),
+        ]);
+        let day_and_more = 86_400_000_001_i64.to_be_bytes();
+        let body = body(&[
+            Some(&day_and_more),
+            Some(&[0; 3]),
+            None,
+            Some(&[0, 0, 0, 7]),
+        ]);
+        let mut cursor = row(&columns, &body).unwrap().cursor();
+        assert!(cursor.read_checked::<Time>().is_err());
+        assert!(cursor.read_checked::<i64>().is_err());
+        assert!(cursor.read_checked::<i32>().is_err());
+        assert_eq!(cursor.read_checked::<i32>().unwrap(), 7);
+        assert!(cursor.read_checked::<i32>().is_err());
+    }
+
+    #[test]
+    fn a_usual_length_that_isnt_so_changes_nothing() {
+        let columns = columns(&[("a", Type::TEXT), ("b", Type::TEXT), ("c", Type::INT4)]);
+        for text in ["", "abc", "abcd"] {
+            let body = body(&[Some(text.as_bytes()), None, Some(&[0, 0, 0, 7])]);
+            let row = row(&columns, &body).unwrap();
+            check::<0>(&row, text);
+            check::<3>(&row, text);
+            check::<{ usize::MAX }>(&row, text);
+        }
+    }
+
+    #[track_caller]
+    fn check<const USUAL: usize>(row: &RowRef<'_>, text: &str) {
+        let values: (Said<USUAL>, Option<Said<USUAL>>, i32) = row.read().unwrap();
+        assert_eq!(values, (Said(text.to_owned()), None, 7));
+    }
+
+    #[test]
+    fn fewer_columns_than_are_read_are_an_error() {
+        let columns = columns(&[("a", Type::INT4)]);
+        let body = body(&[Some(&[0, 0, 0, 1])]);
+        let row = row(&columns, &body).unwrap();
+        let plan = super::super::plan::Plan::in_order();
+        assert!(<(i32, i32)>::from_row(row, &plan).is_err());
+        assert_eq!(<(i32,)>::from_row(row, &plan).unwrap(), (1,));
+    }
 }

@@ -1,6 +1,6 @@
 //! [`FromColumns`]: what some columns of a row can be read into.
 
-use super::column::Columns;
+use super::column::{Column, Columns};
 use super::cursor::{RowCursor, RowRef};
 use super::fields::{ReadFields, Route};
 use super::plan::{Plan, PlanBuilder};
@@ -69,14 +69,14 @@ pub fn plan_row<'r, T: FromColumns<'r>>(columns: &Columns) -> Result<Plan> {
 /// Those of [`FromColumns::read_columns`], and a row that doesn't end where its columns end.
 #[inline]
 pub fn read_row<'r, T: FromColumns<'r>>(row: RowRef<'r>, plan: &Plan) -> Result<T> {
-    let mut cursor = row.cursor();
     match plan.sources() {
         None => {
+            let (mut cursor, others) = row.cursor_over(T::COUNT)?;
             let value = T::read_columns(&mut cursor)?;
-            cursor.finish()?;
+            cursor.finish_before(others)?;
             Ok(value)
         }
-        Some(sources) => read_routed(sources, cursor),
+        Some(sources) => read_routed(sources, row.cursor()),
     }
 }
 
@@ -85,12 +85,22 @@ fn read_routed<'r, T: FromColumns<'r>>(sources: &[u16], cursor: RowCursor<'r>) -
     T::read_columns(&mut Route::new(sources, cursor)?)
 }
 
-/// Checks that the row ends where its columns end.
+/// A cursor over the first `count` columns of a row, and the columns behind them.
 ///
 /// # Errors
 ///
-/// If it doesn't.
+/// If there are fewer.
 #[inline(always)]
-pub fn finish_row(cursor: RowCursor<'_>) -> Result<()> {
-    cursor.finish()
+pub fn begin_row<'r>(row: RowRef<'r>, count: usize) -> Result<(RowCursor<'r>, &'r [Column])> {
+    row.cursor_over(count)
+}
+
+/// Ends what [`begin_row`] began, when its columns have been read.
+///
+/// # Errors
+///
+/// If the row doesn't end where its columns end.
+#[inline(always)]
+pub fn finish_row<'r>(cursor: RowCursor<'r>, others: &'r [Column]) -> Result<()> {
+    cursor.finish_before(others)
 }

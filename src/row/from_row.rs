@@ -61,9 +61,9 @@ impl<'r, T: Decode<'r> + Scalar> FromRow<'r> for T {
 
     #[inline(always)]
     fn from_row(row: RowRef<'r>, _: &Plan) -> Result<Self> {
-        let mut cursor = row.cursor();
+        let (mut cursor, others) = row.cursor_over(1)?;
         let value = cursor.read()?;
-        cursor.finish()?;
+        cursor.finish_before(others)?;
         Ok(value)
     }
 }
@@ -80,9 +80,10 @@ macro_rules! tuples {
 
             #[inline(always)]
             fn from_row(row: RowRef<'r>, _: &Plan) -> Result<Self> {
-                let mut cursor = row.cursor();
+                const COUNT: usize = [$(stringify!($name)),+].len();
+                let (mut cursor, others) = row.cursor_over(COUNT)?;
                 let values = ($(cursor.read::<$name>()?,)+);
-                cursor.finish()?;
+                cursor.finish_before(others)?;
                 Ok(values)
             }
         }

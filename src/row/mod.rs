@@ -20,7 +20,7 @@ pub use self::fields::Fields;
 #[doc(hidden)]
 pub use self::fields::ReadFields;
 #[doc(hidden)]
-pub use self::from_columns::{FromColumns, finish_row, plan_row, read_row};
+pub use self::from_columns::{FromColumns, begin_row, finish_row, plan_row, read_row};
 pub use self::from_row::{FromRow, Scalar};
 pub use self::owned::Row;
 pub use self::plan::{Plan, PlanBuilder};

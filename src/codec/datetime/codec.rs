@@ -22,6 +22,8 @@ macro_rules! fixed_codec {
         }
 
         impl<'r> Decode<'r> for $name {
+            const USUAL_LENGTH: Option<usize> = Some(size_of::<$integer>());
+
             fn accepts(ty: &Type) -> bool {
                 ty.oid() == oid::$oid
             }
@@ -70,6 +72,8 @@ impl Time {
 }
 
 impl<'r> Decode<'r> for Time {
+    const USUAL_LENGTH: Option<usize> = Some(8);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::TIME
     }
@@ -98,6 +102,8 @@ impl TimeTz {
 }
 
 impl<'r> Decode<'r> for TimeTz {
+    const USUAL_LENGTH: Option<usize> = Some(12);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::TIMETZ
     }
@@ -132,6 +138,8 @@ impl Interval {
 }
 
 impl<'r> Decode<'r> for Interval {
+    const USUAL_LENGTH: Option<usize> = Some(16);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::INTERVAL
     }
@@ -169,6 +177,8 @@ impl Encode for SystemTime {
 
 /// A finite `timestamptz`.
 impl<'r> Decode<'r> for SystemTime {
+    const USUAL_LENGTH: Option<usize> = TimestampTz::USUAL_LENGTH;
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::TIMESTAMPTZ
     }

@@ -91,6 +91,8 @@ macro_rules! through {
 
         $(#[$doc])*
         impl<'r> $crate::codec::Decode<'r> for $foreign {
+            const USUAL_LENGTH: Option<usize> = <$own as $crate::codec::Decode<'r>>::USUAL_LENGTH;
+
             fn accepts(ty: &$crate::types::Type) -> bool {
                 $own::accepts(ty)
             }

@@ -16,6 +16,8 @@ fn bytes(value: &Uuid) -> [u8; 16] {
 }
 
 impl<'r> Decode<'r> for Uuid {
+    const USUAL_LENGTH: Option<usize> = Some(16);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::UUID
     }

@@ -316,6 +316,8 @@ fn write_all<T>(
 encode_fixed!(Point, POINT, Described, Point::bytes);
 
 impl<'r> Decode<'r> for Point {
+    const USUAL_LENGTH: Option<usize> = Some(POINT_SIZE);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::POINT
     }

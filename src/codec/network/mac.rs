@@ -94,6 +94,8 @@ macro_rules! hardware_address {
         }
 
         impl<'r> Decode<'r> for $name {
+            const USUAL_LENGTH: Option<usize> = Some($size);
+
             fn accepts(ty: &Type) -> bool {
                 ty.oid() == oid::$oid
             }

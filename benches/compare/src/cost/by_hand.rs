@@ -46,6 +46,8 @@ impl Encode for Place {
 }
 
 impl<'r> Decode<'r> for Place {
+    const USUAL_LENGTH: Option<usize> = Some(16);
+
     fn accepts(ty: &Type) -> bool {
         *ty == Type::POINT
     }
@@ -86,6 +88,8 @@ impl Encode for Pieces {
 }
 
 impl<'r> Decode<'r> for Pieces {
+    const USUAL_LENGTH: Option<usize> = Some(4);
+
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::INT4
     }
