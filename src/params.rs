@@ -234,10 +234,26 @@ fn encode_one<T: Encode>(value: &T, index: usize, ty: &Type, out: &mut WriteBuff
         .map_err(|error| at(error, index))
 }
 
-/// [`Encode::encode_short`] of a parameter.
+/// [`Encode::encode_short`] of a parameter, behind what is `written`.
 #[inline]
-fn encode_short<T: Encode>(value: &T, ty: &Type, room: &mut [u8]) -> Option<usize> {
-    value.encode_short(ty, parameter_format(T::DECLARED, ty), room)
+fn encode_short<T: Encode>(value: &T, ty: &Type, room: &mut [u8], written: usize) -> Option<usize> {
+    value.encode_short(ty, parameter_format(T::DECLARED, ty), &mut room[written..])
+}
+
+/// Takes what is `written`, appends a parameter that isn't short, and looks for room for
+/// `count` that are.
+#[inline]
+fn encode_long<'o, T: Encode>(
+    value: &T,
+    index: usize,
+    ty: &Type,
+    written: usize,
+    count: usize,
+    out: &'o mut WriteBuffer,
+) -> Result<&'o mut [u8]> {
+    out.take_room(written);
+    encode_one(value, index, ty, out)?;
+    Ok(out.room(SHORT * count))
 }
 
 #[cold]
@@ -301,14 +317,11 @@ macro_rules! tuples {
                     written = 0;
                 }
                 $(
-                    match encode_short(&self.$index, $name, &mut room[written..]) {
-                        Some(count) => written += count,
-                        None => {
-                            out.take_room(written);
-                            encode_one(&self.$index, $index, $name, out)?;
-                            room = out.room(SHORT * $count);
-                            written = 0;
-                        }
+                    if let Some(count) = encode_short(&self.$index, $name, room, written) {
+                        written += count;
+                    } else {
+                        room = encode_long(&self.$index, $index, $name, written, $count, out)?;
+                        written = 0;
                     }
                 )*
                 out.take_room(written);

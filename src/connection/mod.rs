@@ -68,7 +68,6 @@ use self::recover::UndoOutcome;
 use self::roles::Chosen;
 use self::session::Session;
 use self::sharing::Unshared;
-pub(crate) use self::sinks::{All, Ignore};
 pub(crate) use self::timer::Limit;
 use crate::buffer::ReadBuffer;
 #[cfg(doc)]

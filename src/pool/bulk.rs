@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use super::Pool;
 use super::query::with_reset;
-use crate::connection::many::{ManyRows, run};
+use crate::connection::many::{self, ManyRows};
 use crate::connection::pipeline::{Pipeline, PipelineError};
 use crate::connection::{
     CopyIn, CopyInRows, CopyOut, CopyOutRows, Held, Items, RowStream, TableName,
@@ -112,11 +112,7 @@ impl Pool {
     where
         I::Source: 'c,
     {
-        let source = items.into_source();
-        async move {
-            let connection = self.acquire_reset().await?;
-            run(connection, sql, source, &mut crate::connection::Ignore).await
-        }
+        many::execute(self.acquire_reset(), sql, items.into_source())
     }
 
     /// As [`execute_many`](Self::execute_many), and keeps the rows that the statements
@@ -140,13 +136,7 @@ impl Pool {
         I: Items,
         I::Source: 'c,
     {
-        let source = items.into_source();
-        async move {
-            let connection = self.acquire_reset().await?;
-            let mut all = crate::connection::All::new();
-            run(connection, sql, source, &mut all).await?;
-            Ok(all.rows)
-        }
+        many::fetch(self.acquire_reset(), sql, items.into_source())
     }
 
     /// As [`fetch_many`](Self::fetch_many), and streams the rows back while items are still
@@ -169,11 +159,7 @@ impl Pool {
         T: for<'r> FromRow<'r> + Send,
         I: Items,
     {
-        let source = items.into_source();
-        async move {
-            let connection = self.acquire_reset().await?;
-            ManyRows::open(connection, sql, source).await
-        }
+        ManyRows::open(self.acquire_reset(), sql, items.into_source())
     }
 
     /// Starts a `COPY … FROM STDIN` of any format, on a connection of the pool that the COPY

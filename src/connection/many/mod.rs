@@ -4,7 +4,7 @@ mod flight;
 mod items;
 mod rows;
 
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -71,8 +71,7 @@ impl Connection {
     {
         // That the futures are `Send` is promised by the verbs' signatures: what the compiler
         // infers by itself fails for iterators that borrow what they map.
-        let source = items.into_source();
-        async move { run(self.into(), sql, source, &mut Ignore).await }
+        execute(ready(Ok(self.into())), sql, items.into_source())
     }
 
     /// As [`execute_many`](Self::execute_many), and keeps the rows that the statements
@@ -107,12 +106,7 @@ impl Connection {
         I: Items,
         I::Source: 'c,
     {
-        let source = items.into_source();
-        async move {
-            let mut all = All::new();
-            run(self.into(), sql, source, &mut all).await?;
-            Ok(all.rows)
-        }
+        fetch(ready(Ok(self.into())), sql, items.into_source())
     }
 
     /// As [`fetch_many`](Self::fetch_many), and streams the rows back while items are still
@@ -154,8 +148,7 @@ impl Connection {
         I: Items,
         I::Source: 'c,
     {
-        let source = items.into_source();
-        async move { ManyRows::open(self.into(), sql, source).await }
+        ManyRows::open(ready(Ok(self.into())), sql, items.into_source())
     }
 
     /// Brings the connection to rest. A statement that is new to it and known to another, with
@@ -193,96 +186,136 @@ impl Connection {
     }
 }
 
+/// [`Connection::execute_many`], on a connection that is still to come.
+//
+// That the future is `Send` is said here, so that the compiler proves it once for the verbs of a
+// connection and of the pool.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` cannot say `Send`")]
+pub(crate) fn execute<'c, S>(
+    connection: impl Future<Output = Result<Held<'c>>> + Send,
+    sql: &str,
+    source: S,
+) -> impl Future<Output = Result<u64, PipelineError>> + Send
+where
+    S: Source<Item: Params + Send + Sync> + Send,
+{
+    async move { run(connection.await?, sql, source, &mut Ignore).await }
+}
+
+/// [`Connection::fetch_many`], on a connection that is still to come.
+#[expect(clippy::manual_async_fn, reason = "as above")]
+pub(crate) fn fetch<'c, T, S>(
+    connection: impl Future<Output = Result<Held<'c>>> + Send,
+    sql: &str,
+    source: S,
+) -> impl Future<Output = Result<Vec<T>, PipelineError>> + Send
+where
+    T: for<'r> FromRow<'r> + Send,
+    S: Source<Item: Params + Send + Sync> + Send,
+{
+    async move {
+        let mut all = All::new();
+        run(connection.await?, sql, source, &mut all).await?;
+        Ok(all.rows)
+    }
+}
+
 /// Runs `sql` for all items, and returns how many rows were affected.
-pub(crate) async fn run<S, C>(
+#[expect(clippy::manual_async_fn, reason = "as above")]
+fn run<S, C>(
     connection: Held<'_>,
     sql: &str,
     source: S,
     collector: &mut C,
-) -> Result<u64, PipelineError>
+) -> impl Future<Output = Result<u64, PipelineError>> + Send
 where
-    S: Source<Item: Params>,
-    C: Collector,
+    S: Source<Item: Params + Send + Sync> + Send,
+    C: Collector + Send,
 {
-    let mut observation = Observation::start_batch(&connection, sql);
-    let mut written = 0;
-    let running = async {
-        let Some(mut flight) = begin(connection, sql, source, collector).await? else {
-            return Ok(0);
-        };
-        loop {
-            let step = poll_fn(|cx| flight.poll(cx)).await;
-            written = flight.written();
-            match step.map_err(|error| error.with_sql(sql))? {
-                Step::Done(rows) => return Ok(rows),
-                Step::Paused => {}
+    async move {
+        let mut observation = Observation::start_batch(&connection, sql);
+        let mut written = 0;
+        let running = async {
+            let Some(mut flight) = begin(connection, sql, source, collector).await? else {
+                return Ok(0);
+            };
+            loop {
+                let step = poll_fn(|cx| flight.poll(cx)).await;
+                written = flight.written();
+                match step.map_err(|error| error.with_sql(sql))? {
+                    Step::Done(rows) => return Ok(rows),
+                    Step::Paused => {}
+                }
             }
-        }
-    };
-    let ran: Result<u64, PipelineError> = observation.within(running).await;
-    observation.note_batch(written);
-    observation.end(match &ran {
-        Ok(_) => Ok(None),
-        Err(error) => Err(error.error()),
-    });
-    ran
+        };
+        let ran: Result<u64, PipelineError> = observation.within(running).await;
+        observation.note_batch(written);
+        observation.end(match &ran {
+            Ok(_) => Ok(None),
+            Err(error) => Err(error.error()),
+        });
+        ran
+    }
 }
 
 /// Prepares `sql` and sends the first item; `None` if there is none.
-async fn begin<'c, S, C>(
+#[expect(clippy::manual_async_fn, reason = "as above")]
+fn begin<'c, S, C>(
     mut connection: Held<'c>,
     sql: &str,
     mut source: S,
     mut collector: C,
-) -> Result<Option<Flight<'c, C, S>>, PipelineError>
+) -> impl Future<Output = Result<Option<Flight<'c, C, S>>, PipelineError>> + Send
 where
-    S: Source<Item: Params>,
-    C: Collector,
+    S: Source<Item: Params + Send + Sync> + Send,
+    C: Collector + Send,
 {
-    let limit = connection.default_limit();
-    let link = &mut *connection.link;
-    link.set_limit(limit);
-    let first = poll_fn(|cx| match source.poll_item(cx) {
-        Poll::Pending => link.poll_expired(cx).map(|()| Err(no_first_item())),
-        Poll::Ready(item) => Poll::Ready(Ok(item)),
-    });
-    let Some(first) = first.await? else {
-        return Ok(None);
-    };
-    // What is left of it, where there was a wait.
-    let limit = link.limit();
-    let first_failed = |error| PipelineError::at(Some(0), error).with_sql(sql);
-    let shared = connection
-        .begin_shared_many(sql, &first, &mut collector, limit)
-        .await
-        .map_err(|error| error.with_sql(sql))?;
-    if let Some(cold) = shared {
-        let prepared = Arc::clone(&cold.prepared);
+    async move {
+        let limit = connection.default_limit();
+        let link = &mut *connection.link;
+        link.set_limit(limit);
+        let first = poll_fn(|cx| match source.poll_item(cx) {
+            Poll::Pending => link.poll_expired(cx).map(|()| Err(no_first_item())),
+            Poll::Ready(item) => Poll::Ready(Ok(item)),
+        });
+        let Some(first) = first.await? else {
+            return Ok(None);
+        };
+        // What is left of it, where there was a wait.
+        let limit = link.limit();
+        let first_failed = |error| PipelineError::at(Some(0), error).with_sql(sql);
+        let shared = connection
+            .begin_shared_many(sql, &first, &mut collector, limit)
+            .await
+            .map_err(|error| error.with_sql(sql))?;
+        if let Some(cold) = shared {
+            let prepared = Arc::clone(&cold.prepared);
+            let mut flight = Flight::new(connection, prepared, &first, source, collector);
+            let refused = flight.start_shared(sql, cold, first).await;
+            if let Some(first) = refused.map_err(|error| error.with_sql(sql))? {
+                flight
+                    .start_described(sql, &first)
+                    .await
+                    .map_err(first_failed)?;
+            }
+            return Ok(Some(flight));
+        }
+        let is_known = connection.statements.lookup(sql, &first).is_some();
+        let prepared = connection
+            .prepare_many(sql, &first, &mut collector)
+            .await
+            .map_err(|error| error.with_sql(sql))?;
         let mut flight = Flight::new(connection, prepared, &first, source, collector);
-        let refused = flight.start_shared(sql, cold, first).await;
-        if let Some(first) = refused.map_err(|error| error.with_sql(sql))? {
-            flight
+        match flight.start(sql, &first) {
+            // Nothing was sent: what the statement takes may be something else by now.
+            Err(error) if is_known && flight.is_misfit(&error) => flight
                 .start_described(sql, &first)
                 .await
-                .map_err(first_failed)?;
+                .map_err(first_failed)?,
+            started => started.map_err(first_failed)?,
         }
-        return Ok(Some(flight));
+        Ok(Some(flight))
     }
-    let is_known = connection.statements.lookup(sql, &first).is_some();
-    let prepared = connection
-        .prepare_many(sql, &first, &mut collector)
-        .await
-        .map_err(|error| error.with_sql(sql))?;
-    let mut flight = Flight::new(connection, prepared, &first, source, collector);
-    match flight.start(sql, &first) {
-        // Nothing was sent: what the statement takes may be something else by now.
-        Err(error) if is_known && flight.is_misfit(&error) => flight
-            .start_described(sql, &first)
-            .await
-            .map_err(first_failed)?,
-        started => started.map_err(first_failed)?,
-    }
-    Ok(Some(flight))
 }
 
 #[cold]

@@ -12,7 +12,7 @@ use super::items::Items;
 use super::{Held, PipelineError};
 use crate::connection::observe::Observation;
 use crate::connection::sinks::Batch;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::row::FromRow;
 
 /// The rows that one statement returns for many items, made by
@@ -34,34 +34,41 @@ pub struct ManyRows<'c, T, I: Items> {
     observation: Option<Observation>,
 }
 
-impl<'c, T: for<'r> FromRow<'r>, I: Items> ManyRows<'c, T, I> {
-    pub(crate) async fn open(
-        connection: Held<'c>,
+impl<'c, T: for<'r> FromRow<'r> + Send, I: Items> ManyRows<'c, T, I> {
+    /// On a connection that is still to come.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` cannot say `Send`")]
+    pub(crate) fn open(
+        connection: impl Future<Output = Result<Held<'c>>> + Send,
         sql: &str,
         source: I::Source,
-    ) -> Result<Self, PipelineError> {
-        let observation = Observation::start_batch(&connection, sql);
-        let opening = async {
-            let flight = super::begin(connection, sql, source, Batch::new()).await?;
-            Ok(Self {
-                is_over: flight.is_none(),
-                affected: flight.is_none().then_some(0),
-                flight,
-                sql: sql.into(),
-                failure: None,
-                observation: None,
-            })
-        };
-        let keep = |opened: &mut Self, observation| opened.observation = Some(observation);
-        let mut opened = observation
-            .open(opening, keep, PipelineError::error)
-            .await?;
-        if opened.is_over {
-            note_end(&mut opened.observation, 0, None);
+    ) -> impl Future<Output = Result<Self, PipelineError>> + Send {
+        async move {
+            let connection = connection.await?;
+            let observation = Observation::start_batch(&connection, sql);
+            let opening = async {
+                let flight = super::begin(connection, sql, source, Batch::new()).await?;
+                Ok(Self {
+                    is_over: flight.is_none(),
+                    affected: flight.is_none().then_some(0),
+                    flight,
+                    sql: sql.into(),
+                    failure: None,
+                    observation: None,
+                })
+            };
+            let keep = |opened: &mut Self, observation| opened.observation = Some(observation);
+            let mut opened = observation
+                .open(opening, keep, PipelineError::error)
+                .await?;
+            if opened.is_over {
+                note_end(&mut opened.observation, 0, None);
+            }
+            Ok(opened)
         }
-        Ok(opened)
     }
+}
 
+impl<T: for<'r> FromRow<'r>, I: Items> ManyRows<'_, T, I> {
     /// The next row, or `None` at the end, when all items are done and, where the
     /// transaction is its own, committed.
     ///

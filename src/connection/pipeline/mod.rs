@@ -155,7 +155,7 @@ impl Connection {
             return Ok(());
         };
         self.begin_pipeline(first, limit).await?;
-        let missing = self.find_all(statements, slots)?;
+        let missing = self.find_from(0, statements, slots)?;
         if !missing.is_empty() {
             if Box::pin(self.run_shared(statements, slots)).await? {
                 return Ok(());
@@ -207,7 +207,7 @@ impl Connection {
             Box::pin(self.flush_queued()).await?;
         }
         let mut missing = self
-            .find_all(statements, slots)
+            .find_from(0, statements, slots)
             .map_err(PipelineError::into_error)?;
         let was_cold = !missing.is_empty();
         if was_cold {
@@ -216,7 +216,9 @@ impl Connection {
                 return Ok(());
             }
             if done > 0 {
-                missing = self.find_from(done, statements, slots)?;
+                missing = self
+                    .find_from(done, statements, slots)
+                    .map_err(PipelineError::into_error)?;
             }
             self.prepare_all(missing, statements, slots, Fate::Own)
                 .await
@@ -278,14 +280,16 @@ impl Connection {
             .map_err(|error| error.with_sql(first))
     }
 
-    /// Finds the statements that are prepared, has their rows' readers made ready, and returns
-    /// the others.
-    fn find_all<'q, S: Pipeline>(
+    /// Finds the statements from `from` on that are prepared, has their rows' readers made
+    /// ready, and returns the others.
+    fn find_from<'q, S: Pipeline>(
         &mut self,
+        from: u32,
         statements: &'q S,
         slots: &mut S::Slots,
     ) -> Result<Vec<Missing<'q>>, PipelineError> {
         let mut find = Find {
+            from,
             connection: self,
             missing: Vec::new(),
         };
@@ -364,6 +368,8 @@ const STALE: &str = "a prepared statement was out of date, and is prepared anew 
 
 /// Looks the statements up in the cache.
 struct Find<'c, 'q> {
+    /// Those before it are passed over.
+    from: u32,
     connection: &'c mut Connection,
     missing: Vec<Missing<'q>>,
 }
@@ -377,6 +383,9 @@ impl<'q> Visitor<'q> for Find<'_, 'q> {
         slot: &mut Slot<I::Collector>,
         before: Option<(&'q I, &Slot<I::Collector>)>,
     ) -> Result<()> {
+        if index < self.from {
+            return Ok(());
+        }
         if let Some((previous, known)) = before {
             if is_same(item, previous)
                 && known.state.prepared.is_some()

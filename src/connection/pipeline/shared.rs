@@ -18,10 +18,9 @@ use std::sync::Arc;
 
 use super::error::PipelineError;
 use super::item::{Item, Slot, State};
-use super::prepare::Missing;
 use super::sink::PipelineSink;
 use super::tuple::{Pipeline, Slots, Visitor};
-use super::{Fate, Find, Write, WriteEach};
+use super::{Fate, Write, WriteEach};
 use crate::buffer::WriteBuffer;
 use crate::connection::Connection;
 use crate::connection::cold::Cold;
@@ -183,25 +182,6 @@ impl Connection {
                 state.reply.error = Some(error.clone());
             }
         }
-    }
-
-    /// Finds the statements from `from` on that are prepared, and returns the others.
-    pub(super) fn find_from<'q, S: Pipeline>(
-        &mut self,
-        from: u32,
-        statements: &'q S,
-        slots: &mut S::Slots,
-    ) -> Result<Vec<Missing<'q>>> {
-        let mut find = FindFrom {
-            from,
-            find: Find {
-                connection: self,
-                missing: Vec::new(),
-            },
-        };
-        let found = statements.visit(slots, &mut find);
-        let missing = find.find.missing;
-        found.map(|()| missing).map_err(|(_, error)| error)
     }
 
     /// What others know of the statements that aren't prepared, if they know them all and their
@@ -445,26 +425,5 @@ impl<'v> Visitor<'v> for Fit {
         self.scratch.clear();
         let types = prepared.description().parameters();
         item.params().encode(types, &mut self.scratch)
-    }
-}
-
-/// [`Find`], for the statements from `from` on.
-struct FindFrom<'c, 'q> {
-    from: u32,
-    find: Find<'c, 'q>,
-}
-
-impl<'q> Visitor<'q> for FindFrom<'_, 'q> {
-    fn visit<I: Item>(
-        &mut self,
-        index: u32,
-        item: &'q I,
-        slot: &mut Slot<I::Collector>,
-        before: Option<(&'q I, &Slot<I::Collector>)>,
-    ) -> Result<()> {
-        if index < self.from {
-            return Ok(());
-        }
-        self.find.visit(index, item, slot, before)
     }
 }

@@ -90,6 +90,29 @@ impl<C: Collector> Slot<C> {
     }
 }
 
+/// Visits the statement at this index of a tuple.
+#[inline]
+fn visit_at<'q, I: Item, V: Visitor<'q>>(
+    index: u32,
+    item: &'q I,
+    slot: &mut Slot<I::Collector>,
+    visitor: &mut V,
+) -> Result<(), (u32, crate::Error)> {
+    visitor
+        .visit(index, item, slot, None)
+        .map_err(|error| (index, error))
+}
+
+/// What became of the statement at this index.
+#[inline]
+fn finish_at<I: Item>(
+    index: u32,
+    item: &I,
+    slot: &mut Slot<I::Collector>,
+) -> Result<I::Output, PipelineError> {
+    slot.finish(item).map_err(|error| at((index, error)))
+}
+
 macro_rules! tuples {
     ($(($count:literal: $($name:ident $index:tt)*))*) => {$(
         impl<$($name: Collector),*> Slots for ($(Slot<$name>,)*) {
@@ -154,21 +177,12 @@ macro_rules! tuples {
                 slots: &mut Self::Slots,
                 visitor: &mut V,
             ) -> Result<(), (u32, crate::Error)> {
-                $(
-                    visitor
-                        .visit($index, &self.$index, &mut slots.$index, None)
-                        .map_err(|error| ($index, error))?;
-                )*
+                $(visit_at($index, &self.$index, &mut slots.$index, visitor)?;)*
                 Ok(())
             }
 
             fn finish(&self, mut slots: Self::Slots) -> Result<Self::Output, PipelineError> {
-                Ok(($(
-                    slots
-                        .$index
-                        .finish(&self.$index)
-                        .map_err(|error| at(($index, error)))?,
-                )*))
+                Ok(($(finish_at($index, &self.$index, &mut slots.$index)?,)*))
             }
 
             fn finish_each(&self, mut slots: Self::Slots) -> Self::Each {
