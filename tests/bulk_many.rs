@@ -5,8 +5,8 @@ mod support;
 
 use kornak::codec::{DeclaredType, IsNull, ParamWriter};
 use kornak::error::{EncodeError, Outcome};
-use kornak::{Connection, Encode, ErrorKind, SqlState, TransactionStatus, Type, from_stream};
-use live::{check_token, connect_over, connect_small as connect, small_buffers};
+use kornak::{Encode, ErrorKind, SqlState, TransactionStatus, Type, from_stream};
+use live::{check_token, connect_over, connect_small as connect, count, small_buffers, table};
 use support::deadline::{GENEROUS, within};
 use support::drops::{Case, DropAtEachPoll};
 use support::proxy::{Fault, Listen, Proxy, Way};
@@ -14,18 +14,6 @@ use support::raw::RawClient;
 use support::server;
 
 const INSERT: &str = "insert into t values ($1, $2)";
-
-async fn table(connection: &mut Connection) {
-    connection
-        .batch_execute("create temp table t (id int4 primary key, name text)")
-        .await
-        .unwrap();
-}
-
-async fn count(connection: &mut Connection) -> i64 {
-    let sql = "select count(*) from t";
-    connection.fetch_one(sql, ()).await.unwrap()
-}
 
 #[tokio::test]
 async fn all_items_are_one_transaction() {

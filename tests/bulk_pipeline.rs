@@ -6,7 +6,7 @@ mod support;
 use kornak::connection::pipeline::Statements;
 use kornak::error::Outcome;
 use kornak::{Connection, ErrorKind, FromRow, Row, SqlState, all, exec, one, optional};
-use live::{check_token, connect_as, connect_over, connect_small as connect, small_buffers};
+use live::{check_token, connect_as, connect_over, connect_small as connect, count, small_buffers};
 use support::deadline::{GENEROUS, within};
 use support::drops::{Case, DropAtEachPoll};
 use support::proxy::{Listen, Proxy, Way};
@@ -16,11 +16,6 @@ use support::server;
 async fn table(connection: &mut Connection, definition: &str) {
     let script = format!("create temp table t ({definition})");
     connection.batch_execute(&script).await.unwrap();
-}
-
-async fn count(connection: &mut Connection) -> i64 {
-    let sql = "select count(*) from t";
-    connection.fetch_one(sql, ()).await.unwrap()
 }
 
 #[tokio::test]

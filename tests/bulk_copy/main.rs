@@ -10,8 +10,8 @@ mod support;
 use std::time::Duration;
 
 use kornak::error::Outcome;
-use kornak::{Connection, ErrorKind, SqlState, TransactionStatus};
-use live::{check_token, connect_over, connect_small as connect, small_buffers};
+use kornak::{ErrorKind, SqlState, TransactionStatus};
+use live::{check_token, connect_over, connect_small as connect, count, small_buffers, table};
 use support::deadline::{GENEROUS, within};
 use support::drops::{Case, DropAtEachPoll};
 use support::proxy::{Fault, Listen, Proxy, Way};
@@ -20,18 +20,6 @@ use support::server;
 
 const COPY_IN: &str = "copy t from stdin";
 const COPY_OUT: &str = "copy t to stdout";
-
-async fn table(connection: &mut Connection) {
-    connection
-        .batch_execute("create temp table t (id int4 primary key, name text)")
-        .await
-        .unwrap();
-}
-
-async fn count(connection: &mut Connection) -> i64 {
-    let sql = "select count(*) from t";
-    connection.fetch_one(sql, ()).await.unwrap()
-}
 
 fn lines(range: std::ops::Range<i32>) -> String {
     range.map(|i| format!("{i}\tname {i}\n")).collect()

@@ -25,6 +25,20 @@ pub async fn connect() -> Connection {
     connect_as(|config| config).await
 }
 
+/// Makes the temporary table `t`, of numbers and names.
+pub async fn table(connection: &mut Connection) {
+    connection
+        .batch_execute("create temp table t (id int4 primary key, name text)")
+        .await
+        .unwrap();
+}
+
+/// How many rows the table `t` has.
+pub async fn count(connection: &mut Connection) -> i64 {
+    let sql = "select count(*) from t";
+    connection.fetch_one(sql, ()).await.unwrap()
+}
+
 /// A connection to the server of the tests that has [`small_buffers`], over TCP, where both count.
 pub async fn connect_small() -> Connection {
     open(small_buffers(config(&server::tcp_target()))).await
