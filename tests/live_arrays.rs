@@ -300,6 +300,101 @@ async fn r60_arrays_without_a_binary_form_go_there_and_back() {
     check_token(&mut connection).await;
 }
 
+/// Makes the temporary type `{name}`: a text that lies in the text of arrays between `delimiter`s.
+async fn create_delimited(connection: &mut Connection, name: &str, delimiter: char, more: &str) {
+    let ty = format!("pg_temp.{name}");
+    connection
+        .batch_execute(&format!(
+            "create type {ty};
+             create function {ty}_in(cstring) returns {ty}
+                 language internal immutable strict as 'textin';
+             create function {ty}_out({ty}) returns cstring
+                 language internal immutable strict as 'textout';
+             create function {ty}_send({ty}) returns bytea
+                 language internal immutable strict as 'textsend';
+             create type {ty} (input = {ty}_in, output = {ty}_out, {more}
+                 internallength = variable, delimiter = '{delimiter}')"
+        ))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn r60_elements_lie_between_the_delimiters_of_their_type() {
+    let mut connection = connect().await;
+    for (name, delimiter) in [("semicolon", ';'), ("colon", ':'), ("comma", ',')] {
+        create_delimited(&mut connection, name, delimiter, "").await;
+        let over = format!("create domain pg_temp.{name}_domain as pg_temp.{name}");
+        connection.batch_execute(&over).await.unwrap();
+        for ty in [name.to_owned(), format!("{name}_domain")] {
+            let words = ["a,b", "c;d", "e:f", "", "null", "g{h}\"i\\"].map(String::from);
+            let list = "array['a,b', 'c;d', 'e:f', '', 'null', 'g{h}\"i\\', null]";
+            let flat: Vec<_> = words.iter().cloned().map(Some).chain([None]).collect();
+            let sql =
+                format!("select {list}::pg_temp.{ty}[], array[{list}, {list}]::pg_temp.{ty}[]");
+            let (read, nested): (Vec<Option<String>>, Vec<Vec<Option<String>>>) =
+                connection.fetch_one(&sql, ()).await.unwrap();
+            assert_eq!(read, flat, "{ty}");
+            assert_eq!(nested, [flat.clone(), flat.clone()], "{ty}");
+
+            let shape = [Dimension::new(1).starting_at(-3), Dimension::new(7)];
+            let shaped = Array::new(shape, flat.clone()).unwrap();
+            let value = Value::Array(Type::TEXT, Box::new(shaped.clone().map(Value::from)));
+            let sql = format!(
+                "select $1::pg_temp.{ty}[], $2::pg_temp.{ty}[], $3::pg_temp.{ty}[],
+                     $1::pg_temp.{ty}[]::text = {list}::pg_temp.{ty}[]::text"
+            );
+            let (back, back_shaped, back_value, is_same): (
+                Vec<Option<String>>,
+                Array<Option<String>>,
+                Array<Option<String>>,
+                bool,
+            ) = connection
+                .fetch_one(&sql, (&flat, &shaped, &value))
+                .await
+                .unwrap();
+            assert_eq!(back, flat, "{ty}");
+            assert!(is_same, "{ty}");
+            assert_eq!(back_shaped, shaped, "{ty}");
+            assert_eq!(back_value, shaped, "{ty}");
+        }
+    }
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn r60_arrays_are_shown_with_the_delimiter_of_their_type() {
+    let mut connection = connect().await;
+    let send = "send = pg_temp.bar_send,";
+    create_delimited(&mut connection, "bar", '|', send).await;
+    let sql = "with w as (select array[['a', 'b|c'], ['d,e', null]]::pg_temp.bar[] as a)
+        select a, a::text from w";
+    let (value, shown): (Value, String) = connection.fetch_one(sql, ()).await.unwrap();
+    assert!(matches!(value, Value::Array(..)), "{value:?}");
+    assert_eq!(shown, "{{a|\"b|c\"}|{d,e|NULL}}");
+    // The elements are of a type that has no form the driver knows: it shows their bytes.
+    let bytes = r#"{{"\\x61"|"\\x627c63"}|{"\\x642c65"|NULL}}"#;
+    assert_eq!(value.to_string(), bytes);
+    check_token(&mut connection).await;
+}
+
+#[tokio::test]
+async fn built_in_types_have_the_delimiters_of_the_catalogue() {
+    let mut connection = connect().await;
+    let rows: Vec<(u32, i8)> = connection
+        .fetch_all("select oid, typdelim from pg_type where oid < 10000", ())
+        .await
+        .unwrap();
+    let mut delimiters = Vec::new();
+    for (oid, delimiter) in rows {
+        if let Some(ty) = Type::from_oid(oid) {
+            assert_eq!(i16::from(ty.delimiter()), i16::from(delimiter), "{ty}");
+            delimiters.push(ty.delimiter());
+        }
+    }
+    assert!(delimiters.contains(&b',') && delimiters.contains(&b';'));
+}
+
 #[tokio::test]
 async fn r60_the_privileges_of_the_catalogue_are_lists() {
     let mut connection = connect().await;

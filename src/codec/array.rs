@@ -70,7 +70,7 @@ impl ArrayHeader {
         element: &Type,
     ) -> Result<(Self, Reader<'r>), DecodeError> {
         if value.format() == Format::Text {
-            return Self::read_text(value.bytes(), element.oid());
+            return Self::read_text(value.bytes(), element);
         }
         let mut reader = value.reader();
         let header = Self::read(&mut reader)?;
@@ -161,9 +161,10 @@ impl<'r, 't> ArrayElements<'r, 't> {
     fn decode_texts<T: Decode<'r>>(&mut self) -> Result<Vec<T>, DecodeError> {
         // The header was made from the elements: they are all there.
         let count = self.counts[0];
+        let delimiter = self.ty.delimiter();
         let mut values = Vec::with_capacity(count);
         for index in 0..count {
-            let value = match TextElement::next(&mut self.reader)? {
+            let value = match TextElement::next(&mut self.reader, delimiter)? {
                 TextElement::Null => T::decode_null(self.ty),
                 TextElement::Plain(text) => T::decode(RawValue::new(text, self.ty, Format::Text)),
                 TextElement::Escaped(text) => {

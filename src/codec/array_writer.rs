@@ -95,7 +95,8 @@ impl<'w, 'a, 't> ArrayWriter<'w, 'a, 't> {
         self.level += 1;
         for (index, value) in values.iter().enumerate() {
             if is_text {
-                self.out.put_u8(if index == 0 { b'{' } else { b',' });
+                let between = self.ty.delimiter();
+                self.out.put_u8(if index == 0 { b'{' } else { between });
             }
             value
                 .encode_element(self)

@@ -303,7 +303,7 @@ impl<T: Encode> Array<T> {
         }
         for (index, value) in self.elements.iter().enumerate() {
             if index > 0 {
-                out.put_u8(b',');
+                out.put_u8(element.delimiter());
             }
             out.put_slice(&b"{{{{{{"[..self.rows_at(index)]);
             ArrayWriter::flat(element.base(), out)

@@ -1,12 +1,13 @@
 //! The text form of arrays, in which those over types without a binary form come and go
 //! (`array_out` and `array_in` in `arrayfuncs.c`): `{a,"b c",NULL}`, `[0:1]={a,b}`.
 //!
-//! A comma is between the elements, as for all types but `box`, which has a binary form, and
-//! those that were created with a `DELIMITER` of their own.
+//! Between the elements is the delimiter of their type: a comma, but for `box`, which has a binary
+//! form, and for types that were created with a `DELIMITER` of their own.
 
 use super::array::ArrayHeader;
 use super::{MAX_DIMENSIONS, Reader};
 use crate::error::DecodeError;
+use crate::types::Type;
 
 /// An element of an array in text form.
 pub(super) enum TextElement<'r> {
@@ -20,10 +21,10 @@ pub(super) enum TextElement<'r> {
 impl ArrayHeader {
     /// What the header of the same array would say in binary form, from its text, every byte of
     /// which is looked at; and what [`TextElement::next`] is to be given.
-    pub(super) fn read_text(
-        bytes: &[u8],
-        element_oid: u32,
-    ) -> Result<(Self, Reader<'_>), DecodeError> {
+    pub(super) fn read_text<'r>(
+        bytes: &'r [u8],
+        element: &Type,
+    ) -> Result<(Self, Reader<'r>), DecodeError> {
         let mut reader = Reader::new(bytes);
         let given = Bounds::read(&mut reader)?;
         let mut elements = reader;
@@ -32,14 +33,14 @@ impl ArrayHeader {
             reader.bytes(2)?;
             elements = reader;
         } else {
-            shape.read_row(&mut reader, 0)?;
+            shape.read_row(&mut reader, element.delimiter(), 0)?;
         }
         reader.finish()?;
         let mut header = Self {
             dimensions: shape.dimensions,
             counts: shape.counts,
             lower_bounds: [1; MAX_DIMENSIONS],
-            element_oid,
+            element_oid: element.oid(),
             total: shape.total,
         };
         if given.dimensions > 0 && given.dimensions != header.dimensions {
@@ -59,11 +60,11 @@ impl ArrayHeader {
 impl<'r> TextElement<'r> {
     /// The next element of an array that [`ArrayHeader::read_text`] has looked at; which row it
     /// is in follows from the header.
-    pub(super) fn next(reader: &mut Reader<'r>) -> Result<Self, DecodeError> {
-        let is_punctuation = |byte: &u8| matches!(byte, b'{' | b'}' | b',');
+    pub(super) fn next(reader: &mut Reader<'r>, delimiter: u8) -> Result<Self, DecodeError> {
+        let is_punctuation = |&byte: &u8| matches!(byte, b'{' | b'}') || byte == delimiter;
         let before = reader.rest().iter().take_while(|byte| is_punctuation(byte));
         reader.bytes(before.count())?;
-        Self::read(reader)
+        Self::read(reader, delimiter)
     }
 
     /// Nothing but the ends of rows may follow the last element.
@@ -74,11 +75,11 @@ impl<'r> TextElement<'r> {
         }
     }
 
-    fn read(reader: &mut Reader<'r>) -> Result<Self, DecodeError> {
+    fn read(reader: &mut Reader<'r>, delimiter: u8) -> Result<Self, DecodeError> {
         if reader.rest().first() == Some(&b'"') {
             return Self::read_quoted(reader);
         }
-        let is_end = |byte: &u8| matches!(byte, b'{' | b'}' | b',' | b'"' | b'\\');
+        let is_end = |&byte: &u8| matches!(byte, b'{' | b'}' | b'"' | b'\\') || byte == delimiter;
         let text = reader.rest().iter().take_while(|byte| !is_end(byte));
         let text = reader.bytes(text.count())?;
         match text {
@@ -149,16 +150,21 @@ struct Shape {
 
 impl Shape {
     /// Reads a row with `level` others around it, down to its elements.
-    fn read_row(&mut self, reader: &mut Reader<'_>, level: usize) -> Result<(), DecodeError> {
+    fn read_row(
+        &mut self,
+        reader: &mut Reader<'_>,
+        delimiter: u8,
+        level: usize,
+    ) -> Result<(), DecodeError> {
         if level == MAX_DIMENSIONS || reader.u8()? != b'{' {
             return Err(malformed());
         }
         let mut count = 0;
         loop {
             if reader.rest().first() == Some(&b'{') {
-                self.read_row(reader, level + 1)?;
+                self.read_row(reader, delimiter, level + 1)?;
             } else {
-                TextElement::read(reader)?;
+                TextElement::read(reader, delimiter)?;
                 self.total += 1;
                 // Elements lie equally deep.
                 match self.dimensions {
@@ -169,8 +175,8 @@ impl Shape {
             }
             count += 1;
             match reader.u8()? {
-                b',' => {}
                 b'}' => break,
+                byte if byte == delimiter => {}
                 _ => return Err(malformed()),
             }
         }

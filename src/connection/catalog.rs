@@ -77,7 +77,8 @@ select t.oid, n.nspname::text, t.typname::text, t.typtype::text,
           order by a.attnum),
     array(select a.atttypid from pg_catalog.pg_attribute a
           where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
-          order by a.attnum)
+          order by a.attnum),
+    t.typdelim
 from wanted
 join pg_catalog.pg_type t on t.oid = wanted.oid
 join pg_catalog.pg_namespace n on n.oid = t.typnamespace";
@@ -296,7 +297,8 @@ impl Connection {
     }
 }
 
-/// OID, schema, name, `typtype`, has input, has output, part, labels, field names, field types.
+/// OID, schema, name, `typtype`, has input, has output, part, labels, field names, field types,
+/// delimiter.
 type TypeRow = (
     u32,
     String,
@@ -308,6 +310,7 @@ type TypeRow = (
     Vec<String>,
     Vec<String>,
     Vec<u32>,
+    i8,
 );
 
 struct TypeRows {
@@ -346,6 +349,7 @@ fn type_columns() -> Columns {
         Type::TEXT_ARRAY,
         Type::TEXT_ARRAY,
         Type::OID_ARRAY,
+        Type::CHAR,
     ];
     Columns::new(
         types
@@ -369,7 +373,8 @@ fn build(
     if let Some(ty) = Type::from_oid(oid).or_else(|| learnt.get(&oid).cloned()) {
         return Ok(ty);
     }
-    let Some((_, schema, name, class, input, output, part, labels, names, types)) = found.get(&oid)
+    let Some((_, schema, name, class, input, output, part, labels, names, types, delimiter)) =
+        found.get(&oid)
     else {
         // Gone since somebody named it.
         return Ok(Type::unknown(oid));
@@ -399,7 +404,8 @@ fn build(
         (_, 0) => Kind::Simple,
         (_, element) => Kind::Array(part_of(element)?),
     };
-    let ty = Type::custom(oid, schema, name, kind, *output, *input)?;
+    let ty = Type::custom(oid, schema, name, kind, *output, *input)?
+        .with_delimiter(u8::from_ne_bytes(delimiter.to_ne_bytes()));
     learnt.insert(oid, ty.clone());
     Ok(ty)
 }

@@ -26,6 +26,9 @@ pub use self::format::Format;
 /// overflowing the stack.
 pub const MAX_DEPTH: u16 = 64;
 
+/// What lies between the elements of nearly all arrays in text form.
+const COMMA: u8 = b',';
+
 /// A type of PostgreSQL.
 ///
 /// Cloning is cheap: a built-in type is a pointer to static data, a custom one a counted
@@ -98,6 +101,7 @@ pub(crate) enum Extension {
     Sparsevec,
 }
 
+#[derive(Clone)]
 struct TypeInfo {
     oid: u32,
     /// The OID of the array type over this one, or 0.
@@ -105,6 +109,8 @@ struct TypeInfo {
     depth: u16,
     has_binary_output: bool,
     has_binary_input: bool,
+    /// What lies between the elements of arrays of this type in text form.
+    delimiter: u8,
     extension: Extension,
     kind: Kind,
     name: Cow<'static, str>,
@@ -144,6 +150,10 @@ impl Type {
             depth,
             has_binary_output: output,
             has_binary_input: input,
+            delimiter: match &kind {
+                Kind::Array(inner) | Kind::Domain(inner) => inner.delimiter(),
+                _ => COMMA,
+            },
             extension: match kind {
                 Kind::Simple => Extension::from_name(name),
                 _ => Extension::None,
@@ -162,11 +172,22 @@ impl Type {
             depth: 1,
             has_binary_output: true,
             has_binary_input: true,
+            delimiter: COMMA,
             extension: Extension::None,
             kind: Kind::Simple,
             name: Cow::Owned(format!("type with OID {oid}")),
             schema: Cow::Borrowed(""),
         })))
+    }
+
+    /// The same type with another [`delimiter`](Self::delimiter), for one that
+    /// [`custom`](Self::custom) describes. A built-in type has the one that it has.
+    #[must_use = "the type itself is not changed"]
+    pub fn with_delimiter(mut self, delimiter: u8) -> Self {
+        if let Repr::Custom(info) = &mut self.0 {
+            Arc::make_mut(info).delimiter = delimiter;
+        }
+        self
     }
 
     /// The OID, `pg_type.oid`.
@@ -231,6 +252,20 @@ impl Type {
         self.info().has_binary_input
     }
 
+    /// The byte between the elements of an array of this type in text form, `pg_type.typdelim`:
+    /// a comma, but for `box` and for base types that were created with a `DELIMITER` of their
+    /// own. A domain and an array have that of what they are made of.
+    ///
+    /// ```
+    /// use kornak::Type;
+    ///
+    /// assert_eq!(Type::INT4.delimiter(), b',');
+    /// assert_eq!(Type::BOX.delimiter(), b';');
+    /// ```
+    pub fn delimiter(&self) -> u8 {
+        self.info().delimiter
+    }
+
     /// Whether the catalogue says the same of both, apart from what it says of their parts,
     /// of which only the OIDs are compared: equality looks into them, which for types that are
     /// made of the same part many times over and over takes for ever.
@@ -247,8 +282,8 @@ impl Type {
         };
         is_alike
             && (a.oid, &a.schema, &a.name) == (b.oid, &b.schema, &b.name)
-            && (a.has_binary_output, a.has_binary_input)
-                == (b.has_binary_output, b.has_binary_input)
+            && (a.has_binary_output, a.has_binary_input, a.delimiter)
+                == (b.has_binary_output, b.has_binary_input, b.delimiter)
             && parts_of(&a.kind) == parts_of(&b.kind)
     }
 
@@ -391,6 +426,10 @@ impl TypeInfo {
             depth: 1,
             has_binary_output,
             has_binary_input,
+            delimiter: match oid {
+                oid::BOX | oid::BOX_ARRAY => b';',
+                _ => COMMA,
+            },
             extension: Extension::None,
             kind,
             name: Cow::Borrowed(name),
@@ -442,6 +481,20 @@ mod tests {
         assert_eq!(outer.base(), &Type::TEXT);
         assert_eq!(outer.to_string(), "public.d");
         assert_eq!(Type::TEXT.base(), &Type::TEXT);
+    }
+
+    #[test]
+    fn what_is_made_of_a_type_has_its_delimiter() {
+        let simple = || Type::custom(70000, "public", "t", Kind::Simple, false, false).unwrap();
+        assert_eq!(simple().delimiter(), b',');
+        let ty = simple().with_delimiter(b'|');
+        assert_eq!(ty.delimiter(), b'|');
+        assert!(!ty.is_described_as(&simple()));
+        let over = domain(70001, ty).unwrap();
+        let array = Type::custom(70002, "public", "_d", Kind::Array(over), false, false).unwrap();
+        assert_eq!(array.delimiter(), b'|');
+        assert_eq!(domain(70003, Type::BOX_ARRAY).unwrap().delimiter(), b';');
+        assert_eq!(Type::INT4.with_delimiter(b'|').delimiter(), b',');
     }
 
     #[test]

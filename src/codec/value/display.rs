@@ -7,7 +7,7 @@ use super::{Opaque, Record, Value};
 use crate::codec::Array;
 use crate::codec::float_text::FloatText;
 use crate::codec::quote::{is_space, write_quoted};
-use crate::types::{Format, Type, oid};
+use crate::types::{Format, Type};
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,11 +97,7 @@ impl fmt::Display for Opaque {
 }
 
 fn write_array(element: &Type, array: &Array<Value>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    // The one type whose elements the server separates by something else (`pg_type.typdelim`).
-    let delimiter = match element.base().oid() {
-        oid::BOX => ';',
-        _ => ',',
-    };
+    let delimiter = char::from(element.delimiter());
     let dimensions = array.dimensions();
     if dimensions.is_empty() {
         return f.write_str("{}");

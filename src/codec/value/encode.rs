@@ -5,7 +5,7 @@ use crate::codec::record::{begin_record, write_field};
 use crate::codec::text::TextForm;
 use crate::codec::{Encode, IsNull, ParamWriter, wrong_encode_type};
 use crate::error::EncodeError;
-use crate::types::{Format, Type, oid};
+use crate::types::{Format, Kind, Type, oid};
 
 /// Written as whatever type the server wants, if that takes the Rust type in the variant. The
 /// server is asked for the type.
@@ -13,7 +13,11 @@ impl Encode for Value {
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if out.format() == Format::Text && !self.is_null() {
             // The type has no other form.
-            return self.to_string().encode(ty, out);
+            return match (self, ty.kind()) {
+                // What lies between the elements is the type's, not the value's.
+                (Self::Array(_, value), Kind::Array(_)) => value.encode(ty, out),
+                _ => self.to_string().encode(ty, out),
+            };
         }
         match self {
             Self::Null => Ok(IsNull::Yes),

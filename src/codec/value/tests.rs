@@ -193,6 +193,6 @@ fn a_type_without_binary_input_gets_text() {
     let array = array(Type::INT4, vec![Value::Int4(1), Value::Null]);
     out.clear();
     encode_value(&array, &Type::ACLITEM_ARRAY, Format::Text, &mut out).unwrap();
-    assert_eq!(out.pending(), b"\0\0\0\x08{1,NULL}");
+    assert_eq!(out.pending(), b"\0\0\0\x0a{\"1\",NULL}");
     assert!(encode_value(&Value::from("\0"), &Type::ACLITEM, Format::Text, &mut out).is_err());
 }
