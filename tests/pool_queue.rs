@@ -6,6 +6,7 @@ mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use kornak::{ErrorKind, Pool};
@@ -241,7 +242,6 @@ fn r54_a_pool_that_outlives_its_runtime_is_closed() {
         builder.worker_threads(1).enable_all().build().unwrap()
     };
     let timeout = Some(GENEROUS);
-    // Without a timeout there is no task that ends with the runtime: looking at what lies idle tells.
     for (has_idle, timeout) in [(false, timeout), (true, timeout), (true, None)] {
         let of_pool = runtime();
         let tested = of_pool.block_on(async {
@@ -260,6 +260,53 @@ fn r54_a_pool_that_outlives_its_runtime_is_closed() {
             );
             within(GENEROUS, "the close", tested.pool.close(GENEROUS)).await;
         });
+    }
+}
+
+#[test]
+fn r54_the_handle_of_an_ended_runtime_lends_no_connection_of_it() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    for is_looked_after in [false, true] {
+        let of_pool = runtime();
+        let (tested, mut observer) = of_pool.block_on(async {
+            let tested = Tested::of(1, |builder| match is_looked_after {
+                true => builder,
+                false => builder
+                    .acquire_timeout(None)
+                    .idle_timeout(None)
+                    .max_lifetime(None),
+            });
+            let observer = tested.observer().await;
+            // By then nothing is left that the runtime has heard of and that was not read.
+            tested.check_token().await;
+            let status = tested.pool.status();
+            assert_eq!((status.idle, status.size), (1, 1), "{status:?}");
+            (tested, observer)
+        });
+        let ended = of_pool.handle().clone();
+        drop(of_pool);
+        let answer = || match poll_once(&mut Box::pin(tested.pool.acquire())) {
+            Poll::Ready(acquired) => acquired.map(drop).unwrap_err().kind(),
+            Poll::Pending => panic!("there is an answer at once"),
+        };
+        {
+            let _entered = ended.enter();
+            assert_eq!(answer(), ErrorKind::PoolClosed);
+        }
+        // By an executor that has no clock either.
+        assert_eq!(answer(), ErrorKind::PoolClosed);
+        runtime().block_on(async {
+            {
+                let _entered = ended.enter();
+                assert_eq!(answer(), ErrorKind::PoolClosed);
+            }
+            // What lay idle is closed, although the pool is still there.
+            observer.until_at_most(0, GENEROUS).await;
+        });
+        assert!(tested.pool.is_closed());
     }
 }
 

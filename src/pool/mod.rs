@@ -18,7 +18,8 @@ mod turns;
 mod watch;
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -34,6 +35,7 @@ pub use self::options::{
 pub use self::query::PoolQuery;
 pub use self::retry::PoolAttempts;
 
+use self::connecting::unless;
 use self::shared::Shared;
 use self::turns::Turns;
 use crate::config::IntoConfig;
@@ -48,7 +50,8 @@ use crate::error::{Error, Result};
 /// server tells of it with the answer to the next statement, from PostgreSQL 14 on.
 ///
 /// Waiters are served in their order. When the last handle is dropped the pool is closed;
-/// connections that are lent then are closed when they come back.
+/// connections that are lent then are closed when they come back. The pool is closed, too, when
+/// the runtime ends on which it was built.
 ///
 /// # Example
 ///
@@ -98,6 +101,10 @@ pub struct PoolStatus {
 
 /// Closes the pool when its last handle is gone.
 struct Owner(Arc<Shared>);
+
+/// The task that looks after the idle connections now and then, where that is wanted. Dropped
+/// because its runtime has ended, it closes the pool: nobody hears of the connections any more.
+struct Keeper(Arc<Shared>);
 
 impl Pool {
     /// A pool with default options, and its first connection.
@@ -246,9 +253,7 @@ impl Pool {
 
     fn new(shared: Arc<Shared>) -> Self {
         shared.start_warm_up(shared.options.min_size);
-        if let Some(pause) = shared.options.maintenance_pause() {
-            drop(tokio::spawn(maintain(Arc::downgrade(&shared), pause)));
-        }
+        drop(shared.runtime.spawn(Keeper(Arc::clone(&shared)).run()));
         Self {
             _owner: Arc::new(Owner(Arc::clone(&shared))),
             shared,
@@ -270,13 +275,25 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Looks after the idle connections now and then, while the pool is open.
-async fn maintain(shared: Weak<Shared>, pause: Duration) {
-    loop {
-        tokio::time::sleep(pause).await;
-        match shared.upgrade() {
-            Some(shared) if !shared.is_closed() => shared.maintain(),
-            _ => return,
-        }
+impl Keeper {
+    /// Ends when the pool is closed.
+    async fn run(self) {
+        let shared = &self.0;
+        let maintaining = async {
+            let Some(pause) = shared.options.maintenance_pause() else {
+                return pending().await;
+            };
+            loop {
+                tokio::time::sleep(pause).await;
+                shared.maintain();
+            }
+        };
+        unless(maintaining, shared.until_closed()).await;
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.0.close());
     }
 }

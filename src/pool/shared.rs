@@ -155,24 +155,28 @@ impl Shared {
             }
             acquired = Acquired::Now(lease);
         }
+        let Acquired::Now(lease) = acquired else {
+            return Err(closed());
+        };
         // Erased, as `Connection::recover` is.
         let searching: Pin<Box<dyn Future<Output = Result<Lease>> + Send>> =
-            Box::pin(self.search(ticket, acquired, begun, deadline));
+            Box::pin(self.search(ticket, lease, begun, deadline));
         Ok((searching.await?, Instant::now()))
     }
 
-    /// Looks at connections until one is fit, and keeps its place in the line while there is
-    /// none.
+    /// Looks at connections, at this one first, until one is fit, and keeps its place in the line
+    /// while there is none.
     async fn search(
         self: &Arc<Self>,
         ticket: u64,
-        mut acquired: Acquired<Lease>,
+        lease: Lease,
         begun: Instant,
         deadline: Option<Instant>,
     ) -> Result<Lease> {
         let is_in_hook = AtomicBool::new(false);
         let searching = async {
             let mut pause = FIRST_REFUSAL_PAUSE;
+            let mut acquired = Acquired::Now(lease);
             loop {
                 let mut lease = match acquired {
                     Acquired::Now(lease) => lease,
