@@ -1,18 +1,12 @@
 //! Kornak: an asynchronous PostgreSQL driver that speaks the binary protocol.
 
-mod buffer;
-pub mod codec;
-pub mod config;
 pub mod connection;
-pub mod error;
-mod params;
 pub mod pool;
-mod protocol;
-pub mod row;
-mod statement;
 mod transport;
-pub mod types;
-mod wire;
+
+use kornak_core::{buffer, params, protocol, statement, wire};
+#[doc(inline)]
+pub use kornak_core::{codec, config, error, row, types};
 
 /// The layers below the API, for the project's own benchmarks, fuzzers and tests. Nothing
 /// here is covered by semantic versioning.
@@ -41,20 +35,28 @@ pub mod internals {
 /// What the derive macros' code calls. Nothing here is covered by semantic versioning.
 #[doc(hidden)]
 pub mod derive_support {
+    #[doc(no_inline)]
     pub use crate::buffer::WriteBuffer;
+    #[doc(no_inline)]
     pub use crate::codec::{
         ArrayElements, ArrayWriter, CompositeFields, CompositeReader, DeclaredType, Decode,
         DecodeField, EncodeField, IsNull, ParamWriter, RawValue, TypeName, ValueWriter, Written,
         check_enum, encode_composite, encode_label, read_as, unknown_label, written_as,
     };
+    #[doc(no_inline)]
     pub use crate::error::Result;
+    #[doc(no_inline)]
     pub use crate::error::{DecodeError, EncodeError};
+    #[doc(no_inline)]
     pub use crate::params::sealed::Sealed as SealedParams;
+    #[doc(no_inline)]
     pub use crate::params::{ParamFields, ParamType, encode_fields, fields_are_declared};
+    #[doc(no_inline)]
     pub use crate::row::{
         ColumnType, Columns, FromColumns, Plan, PlanBuilder, ReadFields, RowRef, Scalar, begin_row,
         finish_row, plan_row, read_row,
     };
+    #[doc(no_inline)]
     pub use crate::types::{Format, Type};
     pub use std::string::String;
     pub use std::vec::Vec;
@@ -64,20 +66,26 @@ pub mod derive_support {
 pub use kornak_derive::{Decode, Encode, FromRow, Params};
 
 #[cfg(feature = "with-serde_json-1")]
+#[doc(no_inline)]
 pub use self::codec::Json;
+#[doc(no_inline)]
 pub use self::codec::{
     Date, Decode, Encode, Interval, Numeric, RawJson, Time, TimeTz, Timestamp, TimestampTz, Uuid,
     Value,
 };
+#[doc(no_inline)]
 pub use self::config::Config;
 pub use self::connection::pipeline::{PipelineError, all, exec, one, optional};
 pub use self::connection::{
     CancelToken, Connection, IsolationLevel, ListenEvent, Listener, RetryPolicy, RowStream,
     Transaction, TransactionStatus, from_stream,
 };
+#[doc(no_inline)]
 pub use self::error::{Error, ErrorKind, Result, SqlState};
 pub use self::params::Params;
 pub use self::pool::{Pool, PoolConnection};
+#[doc(no_inline)]
 pub use self::row::{FromRow, Row, RowRef};
 pub use self::statement::{quote_identifier, quote_literal};
+#[doc(no_inline)]
 pub use self::types::Type;

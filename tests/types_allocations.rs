@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::Command;
 
-#[cfg(feature = "with-serde_json-1")]
-use kornak::Json;
 use kornak::codec::{Opaque, RecordField, Value, rust_name};
 use kornak::{RawJson, codec, types};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -21,7 +19,7 @@ mod buffer {
     pub(crate) use kornak::internals::buffer::WriteBuffer;
 }
 
-#[path = "../src/codec/tests/registry.rs"]
+#[path = "../core/src/codec/tests/registry.rs"]
 #[allow(dead_code, reason = "the crate's own tests use all of it")]
 mod registry;
 

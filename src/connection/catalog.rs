@@ -246,7 +246,7 @@ impl Catalog {
 
 impl Default for Catalog {
     fn default() -> Self {
-        Self::new(Arc::new(Knowledge::new()))
+        Self::new(Arc::new(Knowledge::default()))
     }
 }
 

@@ -200,7 +200,7 @@ impl Connector {
             // Those that no connection is at.
             knowledge.retain(|_, known| Arc::strong_count(known) > 1);
         }
-        let new = Arc::new(Knowledge::new());
+        let new = Arc::new(Knowledge::default());
         if knowledge.len() < MAX_ADDRESSES {
             knowledge.insert(address.to_owned(), Arc::clone(&new));
         }

@@ -85,6 +85,8 @@ async fn start_session(
             StartupProgress::NeedInput { needed } => needed,
             // SCRAM's work is done in slices, so that no other task waits for long.
             StartupProgress::Working => {
+                #[cfg(test)]
+                slices::add();
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -210,4 +212,23 @@ fn explain(mut error: Error, config: &ResolvedConfig, host: &config::Endpoint) -
         error = error.with_note(warning.as_str());
     }
     error
+}
+
+/// Counts the slices of SCRAM's work that this thread has done, so that tests see what keys spare.
+#[cfg(test)]
+pub(super) mod slices {
+    use std::cell::Cell;
+
+    thread_local! {
+        static COUNT: Cell<u32> = const { Cell::new(0) };
+    }
+
+    pub(super) fn add() {
+        COUNT.set(COUNT.get() + 1);
+    }
+
+    /// The slices since the last call.
+    pub(in crate::connection) fn take() -> u32 {
+        COUNT.take()
+    }
 }

@@ -210,7 +210,7 @@ impl Connection {
 
     /// How many statements are kept prepared.
     pub fn cached_statements(&self) -> usize {
-        self.statements.len()
+        self.statements.count()
     }
 
     /// How much memory the buffers hold now, in bytes.

@@ -249,11 +249,10 @@ impl Connection {
     #[cold]
     fn check_failed(&self, sql: Option<&str>) -> Result<()> {
         match sql {
-            Some(sql) if !ends_transaction(sql) => Err(Error::server(ServerError {
-                sqlstate: SqlState::IN_FAILED_SQL_TRANSACTION,
-                message: "current transaction is aborted, commands ignored until end of transaction block".into(),
-                ..ServerError::default()
-            })
+            Some(sql) if !ends_transaction(sql) => Err(Error::server(ServerError::new(
+                SqlState::IN_FAILED_SQL_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ))
             .with_outcome(crate::error::Outcome::NotRun)),
             _ => Ok(()),
         }

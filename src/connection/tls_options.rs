@@ -1,6 +1,7 @@
 //! From the configuration's TLS options, which name files, to the transport's, which hold
 //! their contents.
 
+use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -15,14 +16,17 @@ pub(super) fn tls_options(options: &config::TlsOptions) -> Result<TlsOptions> {
     let verification = match options.verification() {
         config::Verification::Authority => Verification::Authority(trust(options)?),
         config::Verification::AuthorityAndName => Verification::Full(trust(options)?),
-        _ => Verification::None,
+        config::Verification::Nothing => Verification::None,
+        other => return Err(unknown("verification", &other)),
     };
     Ok(TlsOptions {
         verification,
         identity: identity(options)?,
         server_name_indication: options.server_name_indication(),
-        min_version: version(options.min_version()),
-        max_version: options.max_version().map_or(TlsVersion::Tls13, version),
+        min_version: version(options.min_version())?,
+        max_version: options
+            .max_version()
+            .map_or(Ok(TlsVersion::Tls13), version)?,
     })
 }
 
@@ -30,6 +34,7 @@ fn trust(options: &config::TlsOptions) -> Result<Trust> {
     let roots = match options.root_certificates() {
         None | Some(RootCertificates::System) => Roots::System,
         Some(RootCertificates::File(path)) => Roots::Pem(read("root certificates", path)?),
+        Some(other) => return Err(unknown("root certificates", other)),
     };
     let mut revocation_lists = Vec::new();
     if let Some(path) = options.revocation_list() {
@@ -78,11 +83,21 @@ fn identity(options: &config::TlsOptions) -> Result<Option<TlsIdentity>> {
     }
 }
 
-fn version(version: config::TlsVersion) -> TlsVersion {
+fn version(version: config::TlsVersion) -> Result<TlsVersion> {
     match version {
-        config::TlsVersion::Tls12 => TlsVersion::Tls12,
-        config::TlsVersion::Tls13 => TlsVersion::Tls13,
+        config::TlsVersion::Tls12 => Ok(TlsVersion::Tls12),
+        config::TlsVersion::Tls13 => Ok(TlsVersion::Tls13),
+        other => Err(unknown("version of TLS", &other)),
     }
+}
+
+/// What the configuration may name and this does not implement must not be taken for something
+/// weaker.
+fn unknown(what: &str, value: &dyn fmt::Debug) -> Error {
+    Error::new(
+        ErrorKind::Config,
+        format!("the {what} {value:?} is not implemented"),
+    )
 }
 
 fn read(what: &str, path: &Path) -> Result<Vec<u8>> {

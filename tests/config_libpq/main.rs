@@ -90,7 +90,7 @@ fn s32_connection_strings_agree_with_libpq() {
 /// (`PQconndefaults`), with its variable.
 #[test]
 fn the_documentation_tells_of_every_option_of_libpq() {
-    let documentation = include_str!("../../src/config/mod.rs");
+    let documentation = include_str!("../../core/src/config/mod.rs");
     let Some(libpq) = libpq::ask(&[Request::Parse(String::new())]) else {
         return;
     };

@@ -287,10 +287,12 @@ impl Copy {
                 std::env::var_os("KORNAK_PG_DIR")
                     .map_or_else(|| target_dir().join("pg"), PathBuf::from),
             );
-        let targets: BTreeSet<Vec<String>> = tests.iter().filter_map(|test| target(test)).collect();
-        for arguments in targets {
-            command.args(arguments);
-        }
+        let targets: BTreeSet<String> = tests
+            .iter()
+            .filter_map(|test| target(test))
+            .flatten()
+            .collect();
+        command.args(targets);
         command
     }
 }
@@ -302,11 +304,15 @@ struct Outcome {
     output: String,
 }
 
-/// The arguments of cargo that choose the binary of a test: the driver's own tests, or a
-/// file of `tests/`.
-fn target(test: &Test) -> Option<Vec<String>> {
+/// The arguments of cargo that choose the binary of a test: the own tests of one of the driver's
+/// crates, or a file of `tests/`.
+fn target(test: &Test) -> Option<[String; 2]> {
+    let of = |package: &str, target: String| Some([format!("--package={package}"), target]);
+    if test.path.starts_with("core/src/") {
+        return of("kornak-core", "--lib".to_owned());
+    }
     if test.path.starts_with("src/") {
-        return Some(vec!["--lib".to_owned()]);
+        return of("kornak", "--lib".to_owned());
     }
     let rest = test.path.strip_prefix("tests/")?;
     let name = match rest.split_once('/') {
@@ -323,7 +329,7 @@ fn target(test: &Test) -> Option<Vec<String>> {
         Some(_) => return None,
         None => rest.strip_suffix(".rs")?,
     };
-    Some(vec!["--test".to_owned(), name.to_owned()])
+    of("kornak", format!("--test={name}"))
 }
 
 /// The files under `dir`, by their paths from it.
@@ -357,8 +363,18 @@ mod tests {
             };
             target(&test).map(|arguments| arguments.join(" "))
         };
-        assert_eq!(target_of("src/wire/frame.rs").as_deref(), Some("--lib"));
-        assert_eq!(target_of("tests/live.rs").as_deref(), Some("--test live"));
+        assert_eq!(
+            target_of("core/src/wire/frame.rs").as_deref(),
+            Some("--package=kornak-core --lib")
+        );
+        assert_eq!(
+            target_of("src/pool/mod.rs").as_deref(),
+            Some("--package=kornak --lib")
+        );
+        assert_eq!(
+            target_of("tests/live.rs").as_deref(),
+            Some("--package=kornak --test=live")
+        );
         assert_eq!(target_of("tests/nowhere/a.rs"), None);
         assert_eq!(target_of("xtask/src/audit.rs"), None);
     }

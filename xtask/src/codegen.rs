@@ -1,4 +1,4 @@
-//! `cargo xtask codegen`: the source that is generated, which is `src/error/conditions.rs`,
+//! `cargo xtask codegen`: the source that is generated, which is `core/src/error/conditions.rs`,
 //! the SQLSTATE conditions of the server's own list.
 
 use std::collections::{BTreeMap, HashMap};
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         let text = fs::read_to_string(&path).context(format_args!("reading {}", path.display()))?;
         conditions.add(&text)?;
     }
-    let path = project_root().join("src/error/conditions.rs");
+    let path = project_root().join("core/src/error/conditions.rs");
     let text = conditions.render();
     if check {
         let found = fs::read_to_string(&path).unwrap_or_default();
@@ -41,11 +41,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             .eq(text.lines())
         {
             return Err(Failure::new(
-                "src/error/conditions.rs is not what the servers' lists make: run `cargo xtask \
+                "core/src/error/conditions.rs is not what the servers' lists make: run `cargo xtask \
                  codegen`",
             ));
         }
-        println!("src/error/conditions.rs is current");
+        println!("core/src/error/conditions.rs is current");
     } else {
         fs::write(&path, text).context(format_args!("writing {}", path.display()))?;
         println!("wrote {}", path.display());

@@ -53,7 +53,7 @@ cargo xtask <command>
   tidy                   checks the layers of the modules, and what lints can't see
   ledger [--write]       checks, or writes, the table of scenarios in tests/LEDGER.md
   audit                  checks the dependencies against deny.toml
-  codegen [--check]      writes src/error/conditions.rs from the servers' lists of errors
+  codegen [--check]      writes core/src/error/conditions.rs from the servers' lists of errors
   help                   this text
 ";
 

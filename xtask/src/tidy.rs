@@ -261,14 +261,20 @@ mod tests {
             "static A: Mutex<u8> = Mutex::new(0);",
             "fn f() { SystemTime::now(); }",
         ] {
-            assert!(!found("src/wire/mod.rs", text).is_empty(), "{text}");
+            assert!(!found("core/src/wire/mod.rs", text).is_empty(), "{text}");
             assert!(found("src/connection/mod.rs", text).is_empty(), "{text}");
             let in_test = format!("#[cfg(test)]\nmod tests {{ {text} }}");
-            assert!(found("src/wire/mod.rs", &in_test).is_empty(), "{text}");
+            assert!(found("core/src/wire/mod.rs", &in_test).is_empty(), "{text}");
         }
-        assert!(found("src/wire/mod.rs", "// tokio\nfn f() -> &str { \"async\" }").is_empty());
-        assert!(!found("src/statement/cache.rs", "use tokio::time;").is_empty());
-        assert!(found("src/statement/cache.rs", "use std::sync::Mutex;").is_empty());
+        assert!(
+            found(
+                "core/src/wire/mod.rs",
+                "// tokio\nfn f() -> &str { \"async\" }"
+            )
+            .is_empty()
+        );
+        assert!(!found("core/src/statement/cache.rs", "use tokio::time;").is_empty());
+        assert!(found("core/src/statement/cache.rs", "use std::sync::Mutex;").is_empty());
     }
 
     #[test]
@@ -277,12 +283,12 @@ mod tests {
             (
                 "fn f() { a.unwrap() }",
                 "src/connection/a.rs",
-                "src/codec/a.rs",
+                "core/src/codec/a.rs",
             ),
             (
                 "fn f() { panic!(\"a\") }",
-                "src/buffer/a.rs",
-                "src/wire/a.rs",
+                "core/src/buffer/a.rs",
+                "core/src/wire/a.rs",
             ),
             (
                 "use std::time::{Duration, Instant};",
@@ -301,7 +307,7 @@ mod tests {
             assert!(found(bad, &in_test).is_empty(), "{text}");
         }
         let patient = "fn f() { a.expect(\"never fails\") }";
-        assert!(found("src/codec/a.rs", patient).is_empty());
+        assert!(found("core/src/codec/a.rs", patient).is_empty());
     }
 
     #[test]

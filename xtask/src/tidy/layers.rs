@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use super::Finding;
 use crate::source::{SourceFile, block, code_of, line_at};
 
-/// The rank of each module of `src/`.
+/// The folders that the modules lie in: of the crate without I/O, and of the driver.
+const FOLDERS: [&str; 2] = ["core/src/", "src/"];
+
+/// The rank of each module of [`FOLDERS`].
 const RANKS: [(&str, u32); 16] = [
     ("error", 0),
     ("buffer", 1),
@@ -25,10 +28,15 @@ const RANKS: [(&str, u32); 16] = [
     ("internals", 10),
 ];
 
-/// The top-level module that a path of the project belongs to; none outside of `src/` and
-/// in the crate's root.
+/// The path inside of the folder of its crate.
+fn inside(path: &str) -> Option<&str> {
+    FOLDERS.iter().find_map(|folder| path.strip_prefix(folder))
+}
+
+/// The top-level module that a path of the project belongs to; none outside of [`FOLDERS`] and
+/// in a crate's root.
 pub(super) fn module_of(path: &str) -> Option<&str> {
-    let rest = path.strip_prefix("src/")?;
+    let rest = inside(path)?;
     let module = match rest.split_once('/') {
         Some((module, _)) => module,
         None => rest.strip_suffix(".rs")?,
@@ -125,7 +133,7 @@ fn used_names(path: &str, code: &str) -> Vec<(usize, String)> {
 
 /// How many `super` lead from the file's own module to the crate's root.
 fn depth_of(path: &str) -> usize {
-    let inside = path.strip_prefix("src/").unwrap_or(path);
+    let inside = inside(path).unwrap_or(path);
     let parts = inside.split('/').count();
     if inside.ends_with("/mod.rs") {
         parts - 1
@@ -242,7 +250,7 @@ mod tests {
             "const A: &str = \"crate::pool\";",
         ] {
             assert!(
-                faults(&[("src/protocol/core.rs", text)]).is_empty(),
+                faults(&[("core/src/protocol/core.rs", text)]).is_empty(),
                 "{text}"
             );
         }
@@ -262,14 +270,18 @@ mod tests {
             "macro_rules! a { () => { $crate::row::Row } }",
             "use crate::*;",
         ] {
-            assert_eq!(faults(&[("src/protocol/core.rs", text)]).len(), 1, "{text}");
+            assert_eq!(
+                faults(&[("core/src/protocol/core.rs", text)]).len(),
+                1,
+                "{text}"
+            );
         }
         assert_eq!(
-            faults(&[("src/params.rs", "use super::connection;")]).len(),
+            faults(&[("core/src/params.rs", "use super::connection;")]).len(),
             1
         );
         assert_eq!(
-            faults(&[("src/row/mod.rs", "use super::connection;")]).len(),
+            faults(&[("core/src/row/mod.rs", "use super::connection;")]).len(),
             1
         );
         assert_eq!(faults(&[("src/unheard/of.rs", "")]).len(), 1);
@@ -281,19 +293,25 @@ mod tests {
             "src/lib.rs",
             "pub use self::error::{Error, Result};\npub use self::pool::guard::Guard as Pooled;",
         );
-        assert!(faults(&[root, ("src/wire/mod.rs", "use crate::{Error, Result};")]).is_empty());
-        let upward = faults(&[root, ("src/wire/mod.rs", "\nuse crate::Pooled;")]);
-        assert_eq!(upward, ["src/wire/mod.rs:2"]);
+        assert!(
+            faults(&[
+                root,
+                ("core/src/wire/mod.rs", "use crate::{Error, Result};")
+            ])
+            .is_empty()
+        );
+        let upward = faults(&[root, ("core/src/wire/mod.rs", "\nuse crate::Pooled;")]);
+        assert_eq!(upward, ["core/src/wire/mod.rs:2"]);
     }
 
     #[test]
     fn paths_lead_up_by_depth() {
         for (path, depth) in [
-            ("src/params.rs", 1),
-            ("src/row/mod.rs", 1),
-            ("src/row/plan.rs", 2),
-            ("src/codec/ext/mod.rs", 2),
-            ("src/codec/ext/uuid_1.rs", 3),
+            ("core/src/params.rs", 1),
+            ("core/src/row/mod.rs", 1),
+            ("core/src/row/plan.rs", 2),
+            ("core/src/codec/ext/mod.rs", 2),
+            ("core/src/codec/ext/uuid_1.rs", 3),
         ] {
             assert_eq!(depth_of(path), depth, "{path}");
         }

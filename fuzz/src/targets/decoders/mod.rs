@@ -9,7 +9,7 @@
 mod checks;
 mod list;
 mod record;
-#[path = "../../../../src/codec/tests/registry.rs"]
+#[path = "../../../../core/src/codec/tests/registry.rs"]
 #[allow(dead_code, reason = "the driver's own tests use all of it")]
 mod registry;
 
