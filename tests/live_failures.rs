@@ -82,7 +82,9 @@ fn s3_no_code_builds_a_statement_of_a_value() {
         r"copy ({query}\n) to stdout (format binary)",
     ];
     let mut checked = 0;
-    for path in rust_files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["src", "core/src"].map(|folder| rust_files(&root.join(folder)));
+    for path in folders.into_iter().flatten() {
         let source = std::fs::read_to_string(&path).expect("a readable file");
         let code = source
             .split("#[cfg(test)]\nmod tests")
