@@ -224,6 +224,7 @@ fn tests(server: &str, environment: &[(&str, String)], all: bool) -> Vec<Step> {
         commands.push(cargo(&[
             "test",
             "--doc",
+            "--workspace",
             "--no-fail-fast",
             "--locked",
             "--all-features",
