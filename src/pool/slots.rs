@@ -1,5 +1,6 @@
 //! [`Slots`]: who gets which connection, as pure state without I/O, clock or lock.
 
+mod deadlines;
 mod line;
 
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
+use self::deadlines::Deadlines;
 use self::line::Line;
 use crate::error::Error;
 
@@ -36,6 +38,8 @@ pub(super) struct Slots<T> {
     is_closed: bool,
     /// What tells those whose time is over, while somebody may need it.
     watch: Option<Watch>,
+    /// Whose time is over next, as far as the watch has looked.
+    deadlines: Deadlines,
 }
 
 /// Somebody in line.
@@ -137,6 +141,7 @@ impl<T> Slots<T> {
             is_failing: false,
             is_closed: false,
             watch: None,
+            deadlines: Deadlines::default(),
         }
     }
 
@@ -258,26 +263,35 @@ impl<T> Slots<T> {
         let mut overdue = Vec::new();
         let mut next = self.watch.as_ref().map(|watch| watch.until);
         if self.queue.is_empty() {
+            self.deadlines = Deadlines::default();
             next = None;
         } else if next.is_none_or(|until| until <= now) {
-            next = None;
-            for waiter in self.queue.iter_mut() {
-                let Patience::Until(deadline) = waiter.patience else {
-                    continue;
-                };
-                if deadline <= now {
-                    waiter.patience = Patience::Over;
-                    overdue.extend(waiter.waker.take());
-                } else {
-                    next = Some(next.map_or(deadline, |next| deadline.min(next)));
-                }
-            }
+            self.deadlines.gather(&self.queue);
+            next = self.end_patience(now, &mut overdue);
         }
         self.watch = next.map(|until| Watch {
             until,
             waker: Some(waker.clone()),
         });
         (overdue, next)
+    }
+
+    /// Finds out whose time is over. Returns when that of the next one is.
+    fn end_patience(&mut self, now: Instant, overdue: &mut Vec<Waker>) -> Option<Instant> {
+        while let Some((deadline, ticket)) = self.deadlines.first() {
+            // Whoever came back to the line, or was told, is not waited for.
+            if let Some(waiter) = self.queue.get_mut(ticket) {
+                if let Patience::Until(_) = waiter.patience {
+                    if deadline > now {
+                        return Some(deadline);
+                    }
+                    waiter.patience = Patience::Over;
+                    overdue.extend(waiter.waker.take());
+                }
+            }
+            self.deadlines.drop_first();
+        }
+        None
     }
 
     /// Somebody gives up waiting; what was granted meanwhile goes to the next.
@@ -381,6 +395,7 @@ impl<T> Slots<T> {
         self.is_closed = true;
         let idle = std::mem::take(&mut self.idle);
         self.open -= idle.len();
+        self.deadlines = Deadlines::default();
         let mut wakers = self.grant_all(|| Grant::Closed);
         wakers.extend(self.watch.take().and_then(|watch| watch.waker));
         (idle, wakers)

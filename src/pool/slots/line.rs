@@ -51,12 +51,7 @@ impl<V> Line<V> {
         self.0.pop_front()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.0.iter_mut().map(|(_, value)| value)
-    }
-
-    #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &V)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &V)> {
         self.0.iter().map(|(ticket, value)| (*ticket, value))
     }
 

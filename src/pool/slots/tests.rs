@@ -1,353 +1,12 @@
 //! A model of tasks around [`Slots`], walked through all the states that it can reach.
 
+mod world;
+
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Wake;
+use std::time::Duration;
 
+use self::world::{Action, World};
 use super::*;
-use crate::error::ErrorKind;
-
-/// What a task may do, or what may befall the pool.
-#[derive(Clone, Copy, Debug)]
-enum Action {
-    Acquire(usize),
-    Poll(usize),
-    /// The future is dropped.
-    Cancel(usize),
-    GiveBack(usize),
-    /// The connection is closed by its borrower.
-    Lose(usize),
-    /// The connection failed its check, and another one takes its place in the same turn.
-    Replace(usize),
-    /// As `Replace`, but the task stands back for a while, and may go away meanwhile.
-    StandBack(usize),
-    Enter(usize),
-    Connected,
-    /// A connect fails in a way that may pass.
-    Failed,
-    /// A connect fails for good.
-    Refused,
-    TakeIdle,
-    ConnectAhead,
-    Resize(usize),
-    Close,
-}
-
-/// What one task is at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Task {
-    #[default]
-    Away,
-    /// It has come back to the line, and not polled yet.
-    Waiting(u64),
-    /// Its waker is known in the line: it may only be moved by that.
-    Asleep(u64),
-    StandingBack(u64),
-    Holding(u64, u32),
-}
-
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-impl<T> Slots<T> {
-    /// What holds after each change.
-    pub(in crate::pool) fn assert_sound(&self) {
-        let counts = self.counts();
-        assert!(
-            counts.idle == 0 || counts.waiting == 0,
-            "nobody waits beside an idle connection"
-        );
-        assert!(
-            counts.waiting == 0 || counts.open >= counts.max || counts.connecting > 0,
-            "whoever waits is served by a lent connection or by a connect"
-        );
-        assert!(
-            !self.is_closed || counts.waiting == 0 && counts.idle == 0,
-            "a closed pool keeps nobody and nothing"
-        );
-        assert!(
-            counts.idle + counts.connecting <= counts.open,
-            "what is idle or connecting has a place"
-        );
-        let queue = self.queue.iter().map(|(ticket, _)| ticket);
-        assert!(queue.is_sorted(), "the line is in order");
-        let granted = self.granted.iter().map(|(ticket, _)| ticket);
-        assert!(granted.is_sorted(), "what is granted is found");
-    }
-
-    /// Whether nobody is passed over: true where nobody comes back to the line.
-    pub(in crate::pool) fn is_served_in_order(&self) -> bool {
-        let first_waiting = self.queue.iter().map(|(ticket, _)| ticket).next();
-        let last_granted = self.granted.iter().map(|(ticket, _)| ticket).last();
-        first_waiting.is_none_or(|first| last_granted.is_none_or(|last| last < first))
-    }
-}
-
-/// The world around [`Slots`].
-struct World {
-    slots: Slots<u32>,
-    tasks: Vec<Task>,
-    flags: Vec<Arc<Flag>>,
-    /// Connects that were started and have not ended.
-    connects: usize,
-    next_connection: u32,
-    /// Connections that exist: idle, granted or held.
-    alive: Vec<u32>,
-}
-
-impl World {
-    fn new(max: usize, tasks: usize) -> Self {
-        let flag = || Arc::new(Flag(AtomicBool::new(false)));
-        Self {
-            slots: Slots::new(max),
-            tasks: vec![Task::Away; tasks],
-            flags: (0..tasks).map(|_| flag()).collect(),
-            connects: 0,
-            next_connection: 0,
-            alive: Vec::new(),
-        }
-    }
-
-    fn settle(&mut self, effects: Effects<u32>) {
-        self.connects += effects.connect;
-        if let Some(connection) = effects.close {
-            self.kill(connection);
-        }
-        if let Some(waker) = effects.wake {
-            waker.wake();
-        }
-    }
-
-    fn kill(&mut self, connection: u32) {
-        let before = self.alive.len();
-        self.alive.retain(|alive| *alive != connection);
-        assert_eq!(self.alive.len() + 1, before, "a connection is closed once");
-    }
-
-    fn entered(&mut self, task: usize, ticket: u64, acquired: Acquired<u32>) {
-        self.flags[task].0.store(false, Ordering::Relaxed);
-        self.tasks[task] = match acquired {
-            Acquired::Now(connection) => Task::Holding(ticket, connection),
-            Acquired::Later => Task::Waiting(ticket),
-            Acquired::Closed => Task::Away,
-        };
-    }
-
-    /// Takes what is held, if something is.
-    fn take(&mut self, task: usize) -> Option<(u64, u32)> {
-        let Task::Holding(ticket, connection) = self.tasks[task] else {
-            return None;
-        };
-        self.tasks[task] = Task::Away;
-        Some((ticket, connection))
-    }
-
-    fn act(&mut self, action: Action) {
-        self.apply(action);
-        self.check();
-    }
-
-    fn apply(&mut self, action: Action) {
-        match action {
-            Action::Acquire(task) if self.tasks[task] == Task::Away => {
-                let waker = Waker::from(Arc::clone(&self.flags[task]));
-                let (ticket, acquired, effects) = self.slots.acquire(&waker, None);
-                self.entered(task, ticket, acquired);
-                if self.tasks[task] == Task::Waiting(ticket) {
-                    self.tasks[task] = Task::Asleep(ticket);
-                }
-                self.settle(effects);
-            }
-            Action::Poll(task) => {
-                let (Task::Waiting(ticket) | Task::Asleep(ticket)) = self.tasks[task] else {
-                    return;
-                };
-                let waker = Waker::from(Arc::clone(&self.flags[task]));
-                self.tasks[task] = match self.slots.poll(ticket, &waker) {
-                    None => Task::Asleep(ticket),
-                    Some(Grant::Connection(connection)) => Task::Holding(ticket, connection),
-                    Some(_) => Task::Away,
-                };
-            }
-            Action::Cancel(task) => match std::mem::take(&mut self.tasks[task]) {
-                Task::Waiting(ticket) | Task::Asleep(ticket) => {
-                    let effects = self.slots.cancel(ticket);
-                    self.settle(effects);
-                }
-                Task::StandingBack(_) => {}
-                other => self.tasks[task] = other,
-            },
-            Action::GiveBack(task) => {
-                if let Some((_, connection)) = self.take(task) {
-                    let effects = self.slots.give_back(connection);
-                    self.settle(effects);
-                }
-            }
-            Action::Lose(task) => {
-                if let Some((_, connection)) = self.take(task) {
-                    self.kill(connection);
-                    let effects = self.slots.lose();
-                    self.settle(effects);
-                }
-            }
-            Action::Replace(task) => {
-                if let Some((ticket, connection)) = self.take(task) {
-                    self.kill(connection);
-                    let (acquired, effects) = self.slots.replace(ticket);
-                    self.entered(task, ticket, acquired);
-                    self.settle(effects);
-                }
-            }
-            Action::StandBack(task) => {
-                if let Some((ticket, connection)) = self.take(task) {
-                    self.kill(connection);
-                    self.tasks[task] = Task::StandingBack(ticket);
-                    let effects = self.slots.lose();
-                    self.settle(effects);
-                }
-            }
-            Action::Enter(task) => {
-                if let Task::StandingBack(ticket) = self.tasks[task] {
-                    let (acquired, effects) = self.slots.enter(ticket);
-                    self.entered(task, ticket, acquired);
-                    self.settle(effects);
-                }
-            }
-            Action::Connected if self.connects > 0 => {
-                self.connects -= 1;
-                let connection = self.next_connection;
-                self.next_connection += 1;
-                self.alive.push(connection);
-                let effects = self.slots.connected(connection);
-                self.settle(effects);
-            }
-            Action::Failed if self.connects > 0 => self.connect_failed(),
-            Action::Refused if self.connects > 0 => {
-                let error = Arc::new(Error::new(ErrorKind::Authentication, "refused"));
-                self.slots
-                    .fail_all(&error)
-                    .into_iter()
-                    .for_each(Waker::wake);
-                assert_eq!(self.slots.counts().waiting, 0);
-                self.connect_failed();
-            }
-            Action::TakeIdle => {
-                for connection in self.slots.take_idle(|_| true) {
-                    self.kill(connection);
-                }
-            }
-            Action::ConnectAhead => self.connects += self.slots.connect_ahead(1),
-            Action::Resize(max) => {
-                let (surplus, effects) = self.slots.resize(max);
-                surplus
-                    .into_iter()
-                    .for_each(|connection| self.kill(connection));
-                self.settle(effects);
-            }
-            Action::Close => {
-                let (idle, wakers) = self.slots.close();
-                idle.into_iter()
-                    .for_each(|connection| self.kill(connection));
-                wakers.into_iter().for_each(Waker::wake);
-            }
-            Action::Acquire(_) | Action::Connected | Action::Failed | Action::Refused => {}
-        }
-    }
-
-    fn connect_failed(&mut self) {
-        if !self.slots.connect_failed() {
-            self.connects -= 1;
-        }
-    }
-
-    fn check(&self) {
-        let counts = self.slots.counts();
-        assert_eq!(counts.connecting, self.connects);
-        assert_eq!(
-            counts.open,
-            self.alive.len() + self.connects,
-            "places are conserved"
-        );
-        self.slots.assert_sound();
-        let tickets: Vec<u64> = self.slots.queue.iter().map(|(ticket, _)| ticket).collect();
-        let mut owned: Vec<u32> = self.slots.idle.clone();
-        for (task, flag) in self.tasks.iter().zip(&self.flags) {
-            match task {
-                Task::Holding(_, connection) => owned.push(*connection),
-                Task::Waiting(ticket) | Task::Asleep(ticket) => {
-                    let grant = self.grant_of(*ticket);
-                    if let Some(Grant::Connection(connection)) = grant {
-                        owned.push(*connection);
-                    }
-                    assert_ne!(
-                        grant.is_some(),
-                        tickets.contains(ticket),
-                        "whoever waits is in line or served"
-                    );
-                    assert!(
-                        !matches!(task, Task::Asleep(_))
-                            || grant.is_none()
-                            || flag.0.load(Ordering::Relaxed),
-                        "whoever is served is woken"
-                    );
-                }
-                Task::Away | Task::StandingBack(_) => {}
-            }
-        }
-        owned.sort_unstable();
-        let mut alive = self.alive.clone();
-        alive.sort_unstable();
-        assert_eq!(owned, alive, "each connection has one owner");
-        let waiting = |task: &&Task| matches!(task, Task::Waiting(_) | Task::Asleep(_));
-        assert_eq!(
-            self.slots.queue.len() + self.slots.granted.len(),
-            self.tasks.iter().filter(waiting).count()
-        );
-    }
-
-    fn grant_of(&self, ticket: u64) -> Option<&Grant<u32>> {
-        let mut granted = self.slots.granted.iter();
-        granted.find_map(|(other, grant)| (other == ticket).then_some(grant))
-    }
-
-    /// The state but for the numbers of connections and tickets, of which only the order of the
-    /// latter matters. Tasks differ in nothing else than what they are at, and stand in the
-    /// order of their tickets.
-    fn state(&self) -> String {
-        let counts = self.slots.counts();
-        let mut tasks: Vec<(u64, String)> = self
-            .tasks
-            .iter()
-            .map(|task| match task {
-                Task::Away => (u64::MAX, "away".to_owned()),
-                Task::StandingBack(ticket) => (*ticket, "back".to_owned()),
-                Task::Holding(ticket, _) => (*ticket, "holding".to_owned()),
-                Task::Waiting(ticket) | Task::Asleep(ticket) => {
-                    let grant = match self.grant_of(*ticket) {
-                        None => "none",
-                        Some(Grant::Connection(_)) => "connection",
-                        Some(Grant::Failure(_)) => "failure",
-                        Some(Grant::Closed) => "closed",
-                        Some(Grant::TooLate) => "too late",
-                    };
-                    let is_asleep = matches!(task, Task::Asleep(_));
-                    (*ticket, format!("{grant} {is_asleep}"))
-                }
-            })
-            .collect();
-        tasks.sort();
-        let tasks: Vec<String> = tasks.into_iter().map(|(_, task)| task).collect();
-        format!(
-            "{tasks:?} {counts:?} {} {}",
-            self.slots.is_failing, self.slots.is_closed
-        )
-    }
-}
 
 /// Takes three tasks, and everything that may befall the pool, through each state that they
 /// can reach in whatever order things happen, and takes each action from each state. All that
@@ -355,18 +14,7 @@ impl World {
 /// of them on several threads is one of these orders. Returns how many states there are.
 fn walk(max: usize) -> usize {
     const TASKS: usize = 3;
-    let per_task = (0..TASKS).flat_map(|task| {
-        [
-            Action::Acquire(task),
-            Action::Poll(task),
-            Action::Cancel(task),
-            Action::GiveBack(task),
-            Action::Lose(task),
-            Action::Replace(task),
-            Action::StandBack(task),
-            Action::Enter(task),
-        ]
-    });
+    let per_task = per_task(TASKS);
     let actions: Vec<Action> = per_task
         .chain([
             Action::Connected,
@@ -379,8 +27,46 @@ fn walk(max: usize) -> usize {
             Action::Close,
         ])
         .collect();
+    reach_all(max, TASKS, &actions)
+}
+
+/// As [`walk`], for two tasks around one place whose time may be over, and the watch over them.
+fn walk_watched() -> usize {
+    const TASKS: usize = 2;
+    let within = |task| (0..=2).map(move |seconds| Action::AcquireWithin(task, seconds));
+    let actions: Vec<Action> = per_task(TASKS)
+        .chain((0..TASKS).flat_map(within))
+        .chain([
+            Action::Tick,
+            Action::Look,
+            Action::Connected,
+            Action::Failed,
+            Action::Refused,
+            Action::Close,
+        ])
+        .collect();
+    reach_all(1, TASKS, &actions)
+}
+
+fn per_task(tasks: usize) -> impl Iterator<Item = Action> {
+    (0..tasks).flat_map(|task| {
+        [
+            Action::Acquire(task),
+            Action::Poll(task),
+            Action::Cancel(task),
+            Action::GiveBack(task),
+            Action::Lose(task),
+            Action::Replace(task),
+            Action::StandBack(task),
+            Action::Enter(task),
+        ]
+    })
+}
+
+/// Takes each of the actions from each state that they lead to. Returns how many there are.
+fn reach_all(max: usize, tasks: usize, actions: &[Action]) -> usize {
     let at = |path: &[Action]| {
-        let mut world = World::new(max, TASKS);
+        let mut world = World::new(max, tasks);
         path.iter().for_each(|action| world.apply(*action));
         world.check();
         world
@@ -388,7 +74,7 @@ fn walk(max: usize) -> usize {
     let mut seen = HashSet::from([at(&[]).state()]);
     let mut ahead = VecDeque::from([Vec::new()]);
     while let Some(path) = ahead.pop_front() {
-        for action in &actions {
+        for action in actions {
             let mut next = path.clone();
             next.push(*action);
             if seen.insert(at(&next).state()) {
@@ -405,6 +91,12 @@ fn r51_each_state_that_three_tasks_can_reach_conserves_places_turns_and_connecti
         let states = walk(max);
         assert!(states > 500, "{states} states with {max} places");
     }
+}
+
+#[test]
+fn r51_each_state_of_two_tasks_with_deadlines_tells_them_in_time() {
+    let states = walk_watched();
+    assert!(states > 5_000, "{states} states");
 }
 
 #[test]
@@ -485,6 +177,31 @@ fn acquire<T>(slots: &mut Slots<T>) -> (u64, Acquired<T>, Effects<T>) {
 
 fn is_served<T>(polled: &Option<Grant<T>>) -> bool {
     matches!(polled, Some(Grant::Connection(_)))
+}
+
+/// Were all who wait looked at whenever somebody's time is over, it would take minutes.
+#[test]
+fn r52_each_of_very_many_is_told_at_their_own_deadline() {
+    const WAITERS: u64 = 200_000;
+    let begun = Instant::now();
+    let at = |second| begun + Duration::from_secs(second);
+    let mut slots = Slots::<u32>::new(1);
+    let first = slots.next_ticket;
+    for waiter in 0..WAITERS {
+        let _ = slots.acquire(Waker::noop(), Some(at(waiter + 1)));
+    }
+    for second in 1..=WAITERS {
+        let (overdue, next) = slots.look_after(at(second), Waker::noop());
+        assert_eq!(overdue.len(), 1);
+        assert_eq!(next, (second < WAITERS).then(|| at(second + 1)));
+        let told = slots.poll(first + second - 1, Waker::noop());
+        assert!(matches!(told, Some(Grant::TooLate)), "{told:?}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{second} are told"
+        );
+    }
+    assert_eq!(slots.counts().waiting, 0);
 }
 
 #[test]
