@@ -194,7 +194,8 @@ pub async fn until_gone(process: i32) {
 }
 
 /// Asks again and again until `is_so`, for what nothing tells of, as the numbers of a pool. What
-/// it asks must not touch the connection under test. Whatever else is due runs in between.
+/// it asks must not touch the connection under test. Whatever else is due runs in between: the
+/// tasks of the test, and the server, which may have to share the processor with it.
 ///
 /// # Panics
 ///
@@ -202,6 +203,9 @@ pub async fn until_gone(process: i32) {
 pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !is_so().await {
+            // Else the server would have half of the processor, and this, which has nothing to do,
+            // the other half.
+            std::thread::yield_now();
             tokio::task::yield_now().await;
         }
     };
