@@ -20,7 +20,7 @@ const PROMISE: &str = "Promised:";
 const TABLE: &str = "| id | test | where |\n| --- | --- | --- |\n";
 
 /// Folders whose files are tests, by their names.
-const CASES: [&str; 2] = ["tests/dialogues/", "tests/ui/"];
+const CASES: [&str; 2] = ["tests/dialogues/", "derive/tests/ui/"];
 
 /// The id of a scenario: `S24`, `R8`, `D1`. In the order of scenarios, not of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -273,8 +273,8 @@ mod tests {
                  #[test]\n#[should_panic]\nfn other() {}\nfn helper() {}\n// fn s2_c() {}\n",
             ),
             rust("tests/dialogues/r17_lost.txt", ""),
-            rust("tests/ui/s3_sql.rs", "fn main() {}"),
-            rust("tests/ui/s3_sql.stderr", ""),
+            rust("derive/tests/ui/s3_sql.rs", "fn main() {}"),
+            rust("derive/tests/ui/s3_sql.stderr", ""),
         ]);
         let names: Vec<String> = tests
             .iter()
