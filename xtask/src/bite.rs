@@ -20,9 +20,17 @@ use crate::source::{SourceFile, project_files};
 
 const MUTANTS: &str = "tests/mutants";
 
-/// The mutants that every run of the tests includes; the rest is for whoever touches their
-/// mechanisms, and for a release.
-const CI: [&str; 6] = ["S1", "S11", "S23", "S35", "R1", "R3"];
+/// The mutants that every run of the tests includes, and where those of their tests are that have to
+/// notice it: few binaries, because it is building them that takes time. The rest is for whoever
+/// touches their mechanisms, and for a release.
+const CI: [(&str, &str); 6] = [
+    ("S1", "src/"),
+    ("S11", "src/"),
+    ("S23", "src/"),
+    ("S35", "src/"),
+    ("R1", "tests/live_cancel.rs"),
+    ("R3", "tests/live_cancel.rs"),
+];
 
 /// How long the tests of one id may take. A test that hangs with its mutant does not fail:
 /// it lacks a deadline.
@@ -31,6 +39,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Runs all mutants, those of `--ci`, or those of `--only <id>`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let mut only = None;
+    let mut is_slice = false;
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut add = |text: &str| -> Result<()> {
@@ -41,7 +50,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         };
         match argument.as_str() {
             "--only" => add(rest.next().map(String::as_str).unwrap_or_default())?,
-            "--ci" => CI.iter().try_for_each(|id| add(id))?,
+            "--ci" => {
+                CI.iter().try_for_each(|(id, _)| add(id))?;
+                is_slice = true;
+            }
             other => return Err(Failure::new(format!("bite does not know `{other}`"))),
         }
     }
@@ -57,7 +69,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         }
         mutants.retain(|id, _| only.contains(id));
     }
-    let failed = check(&mutants)?;
+    let failed = check(&mutants, is_slice)?;
     println!("bite: {} passed, {failed} failed", mutants.len() - failed);
     Ok(if failed == 0 {
         ExitCode::SUCCESS
@@ -67,8 +79,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 }
 
 /// Runs the mutants and says how many the tests let live, or could not be tried.
-fn check(mutants: &BTreeMap<Id, PathBuf>) -> Result<usize> {
-    let (tests, _) = find_tests(&SourceFile::all()?);
+fn check(mutants: &BTreeMap<Id, PathBuf>, is_slice: bool) -> Result<usize> {
+    let (mut tests, _) = find_tests(&SourceFile::all()?);
+    if is_slice {
+        tests.retain(is_in_slice);
+    }
     let copy = Copy::make()?;
     // Held for as long as this runs, so that not every test starts a server anew.
     let server = Server::for_tests();
@@ -133,6 +148,12 @@ fn mutants() -> Result<BTreeMap<Id, PathBuf>> {
         return Err(Failure::new(format!("{MUTANTS} holds no patch")));
     }
     Ok(mutants)
+}
+
+/// Whether it is one of those tests that `--ci` leaves the noticing to.
+fn is_in_slice(test: &Test) -> bool {
+    CI.iter()
+        .any(|(id, place)| Id::parse(id) == Some(test.id) && test.path.contains(place))
 }
 
 fn of_id(tests: &[Test], id: Id) -> Vec<&Test> {
@@ -282,6 +303,9 @@ impl Copy {
             // A mutant may leave things unused.
             .env("RUSTFLAGS", "--allow=warnings")
             .env("RUST_BACKTRACE", "0")
+            // Each mutant changes a line; where a test panics is said without debug information.
+            .env("CARGO_INCREMENTAL", "1")
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env(
                 "KORNAK_PG_DIR",
                 std::env::var_os("KORNAK_PG_DIR")
@@ -377,5 +401,17 @@ mod tests {
         );
         assert_eq!(target_of("tests/nowhere/a.rs"), None);
         assert_eq!(target_of("xtask/src/audit.rs"), None);
+    }
+
+    #[test]
+    fn the_slice_has_tests_of_each_of_its_mutants() {
+        let (tests, _) = find_tests(&SourceFile::all().unwrap());
+        for (id, _) in CI {
+            let id = Id::parse(id).unwrap();
+            assert!(
+                of_id(&tests, id).into_iter().any(is_in_slice),
+                "no test of {id} is where the slice looks"
+            );
+        }
     }
 }
