@@ -35,7 +35,8 @@ cargo xtask <command>
                          fail so often, and the books are compared with what they were told
   bite [--only ID] [--ci]
                          shows that the tests fail when tests/mutants/<id>.patch breaks the
-                         driver
+                         driver; with --ci a few of the patches, and those of their tests
+                         that are built soonest
   cost [--only part]     instructions, allocations and system calls of each workload, beside
                          raw and tokio-postgres, and the gates of benches/targets.toml;
                          instructions per decoded value (`--only decode-` for these alone)

@@ -1,10 +1,17 @@
 //! `cargo xtask test`: everything that must hold before a change is taken.
+//!
+//! What is quick comes first. The rest is in two lines that go on beside each other, because
+//! neither keeps all processors busy: one builds in the project's own folder and runs the tests, the
+//! other has folders of its own, or cargo would have one wait for the other. Nothing of it is
+//! measured in time.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
 use std::time::Instant;
 
 use xtask::pgbouncer::PgBouncer;
@@ -25,9 +32,12 @@ struct Step {
     runs_tests: bool,
 }
 
-/// What has come of the steps so far.
+/// What has come of the steps so far, wherever they run.
 #[derive(Default)]
-struct Tally {
+struct Tally(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
     passed: usize,
     failed: usize,
     failed_steps: Vec<String>,
@@ -43,32 +53,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let begun = Instant::now();
     let is_wanted =
         |name: &str| arguments.is_empty() || arguments.iter().any(|part| name.contains(&**part));
-    let mut tally = Tally::default();
-    let mut steps = checks()?;
-    steps.retain(|step| is_wanted(&step.name));
-    for step in steps {
-        tally.add(step)?;
-    }
-    let mut notes = Vec::new();
-    if is_wanted(LIVE) {
-        notes = run_live(&mut tally)?;
-    }
-    if is_wanted(COST) {
-        match ["valgrind", "strace"]
-            .into_iter()
-            .find(|tool| find_program(tool).is_none())
-        {
-            None => tally.add(Step::check(COST, vec![own(COST, &[])?]))?,
-            Some(tool) => notes.push(format!(
-                "the cost of the workloads was not measured: {tool} is not installed"
-            )),
+    let tally = Tally::default();
+    for step in quick_steps()? {
+        if is_wanted(&step.name) {
+            tally.add(step)?;
         }
     }
-    let mut steps = long_steps()?;
-    steps.retain(|step| is_wanted(&step.name));
-    for step in steps {
-        tally.add(step)?;
-    }
+    let (built, apart) = thread::scope(|scope| {
+        let apart = scope.spawn(|| run_apart(&tally, is_wanted));
+        (run_built(&tally, is_wanted), apart.join())
+    });
+    let mut notes = built?;
+    notes.extend(apart.map_err(|_| Failure::new("the second line of steps panicked"))??);
+    let tally = tally.lock()?;
     if tally.passed + tally.failed == 0 && notes.is_empty() {
         return Err(Failure::new("no step has such a name"));
     }
@@ -94,23 +91,8 @@ const LIVE: &str = "tests";
 /// The step that holds the gates of `benches/targets.toml`.
 const COST: &str = "cost";
 
-/// What is quick, and says much about what is slow.
-fn checks() -> Result<Vec<Step>> {
-    let mut features = Vec::new();
-    for choice in feature_choices()? {
-        let mut command = cargo(&[
-            "clippy",
-            "--quiet",
-            "--locked",
-            "--lib",
-            "--no-default-features",
-        ]);
-        command.args(["--features", &choice, "--", "--deny", "warnings"]);
-        features.push(command);
-    }
-    let mut docs = cargo(&["doc", "--quiet", "--locked", "--workspace", "--no-deps"]);
-    docs.arg("--all-features")
-        .env("RUSTDOCFLAGS", "--deny warnings");
+/// What needs next to nothing built.
+fn quick_steps() -> Result<Vec<Step>> {
     Ok(vec![
         Step::check(
             "format",
@@ -122,27 +104,87 @@ fn checks() -> Result<Vec<Step>> {
         Step::check("tidy", vec![own("tidy", &[])?]),
         Step::check("ledger", vec![own("ledger", &[])?]),
         Step::check("audit", vec![own("audit", &[])?]),
-        Step::check(
-            "clippy",
-            vec![cargo(&[
-                "clippy",
-                "--quiet",
-                "--locked",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--",
-                "--deny",
-                "warnings",
-            ])],
-        ),
-        Step::check("features", features),
-        Step::check("docs", vec![docs]),
     ])
 }
 
+/// The steps that build in the project's own folder; says what was left out.
+fn run_built(tally: &Tally, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let clippy = cargo(&[
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "--deny",
+        "warnings",
+    ]);
+    let mut docs = cargo(&["doc", "--quiet", "--locked", "--workspace", "--no-deps"]);
+    docs.arg("--all-features")
+        .env("RUSTDOCFLAGS", "--deny warnings");
+    for step in [
+        Step::check("clippy", vec![clippy]),
+        Step::check("docs", vec![docs]),
+    ] {
+        if is_wanted(&step.name) {
+            tally.add(step)?;
+        }
+    }
+    if is_wanted(LIVE) {
+        run_live(tally)
+    } else {
+        Ok(Vec::new())
+    }
+}
+
+/// The steps that build in folders of their own; says what was left out.
+fn run_apart(tally: &Tally, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let mut steps = vec![Step::check("features", features()?)];
+    match ["valgrind", "strace"]
+        .into_iter()
+        .find(|tool| find_program(tool).is_none())
+    {
+        None => steps.push(Step::check(COST, vec![own(COST, &[])?])),
+        Some(tool) if is_wanted(COST) => notes.push(format!(
+            "the cost of the workloads was not measured: {tool} is not installed"
+        )),
+        Some(_) => {}
+    }
+    steps.push(Step::check(
+        "fuzz",
+        vec![own("fuzz", &["--seconds", FUZZ_SECONDS])?],
+    ));
+    steps.push(Step::check("bite", vec![own("bite", &["--ci"])?]));
+    for step in steps {
+        if is_wanted(&step.name) {
+            tally.add(step)?;
+        }
+    }
+    Ok(notes)
+}
+
+/// The library with each choice of features. Clippy has seen what belongs to a feature with all
+/// of them, and sees what stands in for one with none; the compiler's own warnings are what is
+/// left to the others.
+fn features() -> Result<Vec<Command>> {
+    let choices = feature_choices()?;
+    let commands = choices.iter().map(|choice| {
+        let tool = if choice.is_empty() { "clippy" } else { "check" };
+        let mut command = cargo(&[tool, "--quiet", "--locked", "--lib"]);
+        command
+            .args(["--no-default-features", "--features", choice])
+            .arg("--target-dir")
+            .arg(target_dir().join("features"))
+            .env("RUSTFLAGS", "--deny=warnings");
+        command
+    });
+    Ok(commands.collect())
+}
+
 /// The tests, with each major that can be had; says which can't.
-fn run_live(tally: &mut Tally) -> Result<Vec<String>> {
+fn run_live(tally: &Tally) -> Result<Vec<String>> {
     if std::env::var_os("DATABASE_URL").is_some_and(|url| !url.is_empty()) {
         for step in tests("DATABASE_URL", &[], true) {
             tally.add(step)?;
@@ -186,7 +228,7 @@ fn run_live(tally: &mut Tally) -> Result<Vec<String>> {
     }
     // One major is enough for a developer's machine; the project's own tests want all.
     if servers.is_empty() || (servers.len() < MAJORS.len() && std::env::var_os("CI").is_some()) {
-        tally.fail(LIVE);
+        tally.fail(LIVE)?;
     }
     for server in servers {
         server.leave()?;
@@ -248,16 +290,7 @@ fn tests(server: &str, environment: &[(&str, String)], all: bool) -> Vec<Step> {
     }]
 }
 
-/// What takes its time.
-fn long_steps() -> Result<Vec<Step>> {
-    Ok(vec![
-        Step::check("fuzz", vec![own("fuzz", &["--seconds", FUZZ_SECONDS])?]),
-        Step::check("bite", vec![own("bite", &["--ci"])?]),
-    ])
-}
-
-/// The values of `--features` that the library is built with: none, each alone, and all but
-/// one. (`clippy` sees it with all.)
+/// The values of `--features` that the library is built with, beside all of them.
 fn feature_choices() -> Result<Vec<String>> {
     let manifest =
         fs::read_to_string(project_root().join("Cargo.toml")).context("reading Cargo.toml")?;
@@ -276,33 +309,28 @@ fn feature_choices() -> Result<Vec<String>> {
     Ok(choices_of(&features))
 }
 
-/// Those among `features`. Of those that begin with `with-` each is built without each other, but
-/// not alone: they only add impls for one foreign crate, in a file of its own, which might at most
-/// lean on another one.
+/// None of `features`, each of the driver's own alone, and a few choices among which each feature
+/// is to be found without each other. Those that begin with `with-` are not built alone: they only
+/// add impls for one foreign crate, in a file of its own, which might at most lean on another one.
 fn choices_of(features: &[&str]) -> Vec<String> {
-    let (foreign, own): (Vec<&str>, Vec<&str>) = features
-        .iter()
-        .partition(|feature| feature.starts_with("with-"));
     let mut choices = vec![String::new()];
-    for feature in own {
-        choices.push(feature.to_owned());
-        let others: Vec<&str> = features
-            .iter()
-            .copied()
-            .filter(|name| *name != feature)
+    let own = features.iter().filter(|name| !name.starts_with("with-"));
+    choices.extend(own.map(|&name| name.to_owned()));
+    // Of two numbers with as many digits set, each has one that the other lacks: a choice for
+    // each digit, of the features whose numbers have it. Half of the digits make the most numbers.
+    let numbers = |digits: u32| {
+        (0..1_u64 << digits).filter(move |number| number.count_ones() == digits.div_ceil(2))
+    };
+    let digits = (0..)
+        .find(|&digits| numbers(digits).count() >= features.len())
+        .unwrap_or_default();
+    for digit in 0..digits {
+        let numbered = features.iter().zip(numbers(digits));
+        let chosen: Vec<&str> = numbered
+            .filter(|(_, number)| number >> digit & 1 == 1)
+            .map(|(name, _)| *name)
             .collect();
-        choices.push(others.join(","));
-    }
-    // Two of them differ in a binary digit of their places: a choice for each digit and value.
-    for digit in 0..usize::BITS - foreign.len().saturating_sub(1).leading_zeros() {
-        for value in 0..2 {
-            let chosen = foreign.iter().enumerate();
-            let chosen: Vec<&str> = chosen
-                .filter(|(place, _)| place >> digit & 1 == value)
-                .map(|(_, name)| *name)
-                .collect();
-            choices.push(chosen.join(","));
-        }
+        choices.push(chosen.join(","));
     }
     choices.sort();
     choices.dedup();
@@ -321,12 +349,8 @@ impl Step {
 
 impl Tally {
     /// Runs a step, and shows its output if it fails.
-    fn add(&mut self, step: Step) -> Result<()> {
+    fn add(&self, step: Step) -> Result<()> {
         let begun = Instant::now();
-        print!("{:<28}", step.name);
-        std::io::stdout()
-            .flush()
-            .context("writing to the terminal")?;
         let log_path = log_path(&step.name)?;
         let log =
             fs::File::create(&log_path).context(format_args!("creating {}", log_path.display()))?;
@@ -360,23 +384,31 @@ impl Tally {
         };
         // A failure that no test is to blame for counts as one, too.
         let failed = if success { failed } else { failed.max(1) };
-        self.passed += passed;
-        self.failed += failed;
+        let mut counts = self.lock()?;
+        counts.passed += passed;
+        counts.failed += failed;
         let mut line = if success { "ok" } else { "FAILED" }.to_owned();
         if step.runs_tests {
             let _ = write!(line, ", {passed} passed, {failed} failed");
         }
-        println!("{line} ({} s)", begun.elapsed().as_secs());
+        // The lock keeps what two steps have to say apart.
+        println!("{:<28}{line} ({} s)", step.name, begun.elapsed().as_secs());
         if !success {
             println!("{}", output.trim_end());
-            self.failed_steps.push(step.name);
+            counts.failed_steps.push(step.name);
         }
         Ok(())
     }
 
-    fn fail(&mut self, name: &str) {
-        self.failed += 1;
-        self.failed_steps.push(name.to_owned());
+    fn fail(&self, name: &str) -> Result<()> {
+        let mut counts = self.lock()?;
+        counts.failed += 1;
+        counts.failed_steps.push(name.to_owned());
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Counts>> {
+        self.0.lock().context("sharing the tally")
     }
 }
 
@@ -414,22 +446,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_feature_is_built_alone_and_left_out() {
+    fn the_driver_s_own_features_are_built_alone() {
         let choices = feature_choices().unwrap();
-        for wanted in ["", "tls", "derive"] {
+        for wanted in ["", "tls", "derive", "tracing", "metrics"] {
             assert!(choices.iter().any(|choice| choice == wanted), "{wanted}");
         }
-        assert!(
-            choices
-                .iter()
-                .any(|choice| choice.contains("derive,") && !choice.contains("tls"))
-        );
+        assert!(choices.iter().any(|choice| choice.contains("with-uuid-1")));
         assert!(!choices.iter().any(|choice| choice.contains("default")));
     }
 
     #[test]
-    fn each_foreign_crate_is_built_without_each_other() {
-        for count in [1, 2, 3, 8, 17] {
+    fn each_feature_is_built_without_each_other() {
+        for count in [1, 2, 3, 8, 17, 21] {
             let names: Vec<String> = (0..count).map(|number| format!("with-{number}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let choices = choices_of(&names);
@@ -445,5 +473,6 @@ mod tests {
             }
         }
         assert_eq!(choices_of(&["with-1", "with-2"]), ["", "with-1", "with-2"]);
+        assert_eq!(choices_of(&["own"]), ["", "own"]);
     }
 }
