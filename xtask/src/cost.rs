@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use xtask::{Context, Failure, Result, project_root};
 
-/// Runs `cost [--only <part of a workload's name>]`.
+/// Runs `cost [--gates] [--only <part of a workload's name>]`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     build_comparison(&["--no-default-features"])?;
     let status = Command::new(comparison())

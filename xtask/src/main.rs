@@ -37,9 +37,11 @@ cargo xtask <command>
                          shows that the tests fail when tests/mutants/<id>.patch breaks the
                          driver; with --ci a few of the patches, and those of their tests
                          that are built soonest
-  cost [--only part]     instructions, allocations and system calls of each workload, beside
-                         raw and tokio-postgres, and the gates of benches/targets.toml;
-                         instructions per decoded value (`--only decode-` for these alone)
+  cost [--gates] [--only part]
+                         instructions, allocations and system calls of each workload, beside
+                         raw and tokio-postgres, and the gates of benches/targets.toml, or
+                         only what these ask for; instructions per decoded value
+                         (`--only decode-` for these alone)
   bench [--quick] [--peers] [--only part] [--setting part] [--drivers names] [--rounds n]
         [--seconds n] [--json file]
                          every driver at every workload against a real server; the rounds

@@ -146,7 +146,7 @@ fn run_apart(tally: &Tally, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Stri
         .into_iter()
         .find(|tool| find_program(tool).is_none())
     {
-        None => steps.push(Step::check(COST, vec![own(COST, &[])?])),
+        None => steps.push(Step::check(COST, vec![own(COST, &["--gates"])?])),
         Some(tool) if is_wanted(COST) => notes.push(format!(
             "the cost of the workloads was not measured: {tool} is not installed"
         )),

@@ -7,7 +7,7 @@ use compare::live::Order;
 use compare::{Result, bench, cost, replay};
 
 const HELP: &str = "\
-compare cost [--only <part of a workload's name>] [--targets <targets.toml>]
+compare cost [--gates] [--only <part of a workload's name>] [--targets <targets.toml>]
 compare bench [--quick] [--only <part of a name>] [--json <file>]
 compare live <order as JSON>
 compare code <row> <times>

@@ -106,15 +106,15 @@ pub struct Coded {
     pub instructions: f64,
 }
 
-/// What the rows cost whose names contain `only`.
+/// What the rows cost whose names are wanted.
 ///
 /// # Errors
 ///
 /// If a run fails.
-pub fn figures(only: &str) -> Result<Vec<Coded>> {
+pub fn figures(is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Coded>> {
     let mut figures = Vec::new();
     for (rows, nothing) in [(VALUES, DECODE_NOTHING), (WRITTEN, ENCODE_NOTHING)] {
-        let rows: Vec<_> = rows.iter().filter(|(row, _)| row.contains(only)).collect();
+        let rows: Vec<_> = rows.iter().filter(|(row, _)| is_wanted(row)).collect();
         let nothing = match rows.is_empty() {
             true => continue,
             false => count(nothing)?,

@@ -12,9 +12,10 @@ use super::{DRIVERS, Figures, Row, rows};
 use crate::Result;
 
 const HELP: &str = "\
-cost [--only <part of a workload's name>] [--targets <targets.toml>]";
+cost [--gates] [--only <part of a workload's name>] [--targets <targets.toml>]";
 
-/// Measures, prints the table, and says whether all gates hold.
+/// Measures, prints the table, and says whether all gates hold. With `--gates` nothing is measured
+/// that no gate asks for.
 ///
 /// # Errors
 ///
@@ -22,12 +23,13 @@ cost [--only <part of a workload's name>] [--targets <targets.toml>]";
 pub fn run(arguments: &[String]) -> Result<bool> {
     let mut only = String::new();
     let mut targets = "benches/targets.toml".to_owned();
+    let mut only_gates = false;
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
-        let value = arguments.next();
-        match (argument.as_str(), value) {
-            ("--only", Some(part)) => only.clone_from(part),
-            ("--targets", Some(path)) => targets.clone_from(path),
+        match argument.as_str() {
+            "--gates" => only_gates = true,
+            "--only" => only.clone_from(arguments.next().ok_or(HELP)?),
+            "--targets" => targets.clone_from(arguments.next().ok_or(HELP)?),
             _ => return Err(HELP.into()),
         }
     }
@@ -41,11 +43,20 @@ pub fn run(arguments: &[String]) -> Result<bool> {
         .into_iter()
         .filter(|row| row.work.name().contains(&only))
         .collect();
-    let measured = measure(&benches, &rows)?;
+    let mut jobs = Vec::new();
+    for (row, Row { work, .. }) in rows.iter().enumerate() {
+        for (driver, name) in DRIVERS.into_iter().enumerate() {
+            if !only_gates || gates.want(work.name(), name) {
+                jobs.push((row, driver));
+            }
+        }
+    }
+    let measured = measure(&benches, &rows, &jobs)?;
     if !measured.is_empty() {
         println!("{}", table::render(&measured, &gates));
     }
-    let coded = coding::figures(&only)?;
+    let coded =
+        coding::figures(|row| row.contains(&only) && (!only_gates || gates.want_value(row)))?;
     println!("{}", coding::render(&coded));
     let mut failures = gates.dearer(&coded);
     for (row, [kornak, _, _, peer]) in &measured {
@@ -81,25 +92,24 @@ pub fn run(arguments: &[String]) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
-/// Every driver at every row, on each processor one at a time: instructions and calls don't depend
-/// on what else runs.
-fn measure(benches: &[Bench], rows: &[Row]) -> Result<Vec<Measured>> {
+/// Drivers at rows, by their places, on each processor one at a time: instructions and calls don't
+/// depend on what else runs.
+fn measure(benches: &[Bench], rows: &[Row], jobs: &[(usize, usize)]) -> Result<Vec<Measured>> {
     type Done = (usize, usize, Result<Option<Figures>>);
     let done = Mutex::new(Vec::<Done>::new());
     let next = AtomicUsize::new(0);
-    let jobs = rows.len() * DRIVERS.len();
     let (done, next) = (&done, &next);
     std::thread::scope(|scope| {
         for bench in benches {
             scope.spawn(move || {
                 loop {
                     let job = next.fetch_add(1, Ordering::Relaxed);
-                    if job >= jobs {
+                    let Some(&(row, driver)) = jobs.get(job) else {
                         break;
-                    }
-                    let (row, driver) = (job / DRIVERS.len(), job % DRIVERS.len());
+                    };
                     let figures = bench.figures(DRIVERS[driver], &rows[row]);
-                    eprintln!("{}/{jobs} {} {}", job + 1, rows[row].work, DRIVERS[driver]);
+                    let (work, name) = (rows[row].work, DRIVERS[driver]);
+                    eprintln!("{}/{} {work} {name}", job + 1, jobs.len());
                     if let Ok(mut done) = done.lock() {
                         done.push((row, driver, figures));
                     }

@@ -44,9 +44,8 @@ impl Gates {
         let gates: Self = toml::from_str(text)?;
         for (row, figures) in &gates.rows {
             for (name, gate) in figures {
-                let is_loose = gate.reached.is_some_and(|reached| reached > gate.target);
                 let says_why = gate.why.as_deref().is_some_and(|why| !why.is_empty());
-                if is_loose && !says_why {
+                if gate.is_loose() && !says_why {
                     return Err(
                         format!("{row}.{name} is over its target and doesn't say why").into(),
                     );
@@ -59,6 +58,23 @@ impl Gates {
     /// The gate of a row's figure.
     pub fn gate(&self, row: &str, figure: &str) -> Option<&Gate> {
         self.rows.get(row)?.get(figure)
+    }
+
+    /// Whether a gate asks for this driver's figures at this row: those of Kornak wherever there is
+    /// a gate, those of tokio-postgres where a gate is looser than its target.
+    pub fn want(&self, row: &str, driver: &str) -> bool {
+        let mut gates = self.rows.get(row).into_iter().flat_map(BTreeMap::values);
+        match driver {
+            "kornak" => gates.next().is_some(),
+            "tokio-postgres" => gates.any(Gate::is_loose),
+            _ => false,
+        }
+    }
+
+    /// Whether what reading or writing a value costs is compared with another's.
+    pub fn want_value(&self, row: &str) -> bool {
+        let mut pairs = self.no_more_than.iter();
+        pairs.any(|(one, other)| [one, other].into_iter().any(|name| name == row))
     }
 
     /// What is wrong with a row's figures, and with its gates beside the best peer's.
@@ -79,7 +95,7 @@ impl Gates {
                 ));
             }
             let peer = peer.and_then(|peer| peer.named(name));
-            if peer.is_some_and(|peer| gate.limit() > gate.target && gate.limit() > peer) {
+            if gate.is_loose() && peer.is_some_and(|peer| gate.limit() > peer) {
                 failures.push(format!("the gate of {row}.{name} lies under the best peer"));
             }
         }
@@ -112,6 +128,11 @@ impl Gates {
 }
 
 impl Gate {
+    /// Whether it lets more pass than its target.
+    fn is_loose(&self) -> bool {
+        self.limit() > self.target
+    }
+
     /// What must not be exceeded.
     pub fn limit(&self) -> f64 {
         self.reached.unwrap_or(self.target)
@@ -188,6 +209,20 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    #[test]
+    fn what_no_gate_asks_for_is_not_wanted() {
+        let gates = "[w]\nsends = { target = 1.0 }\n\
+                     [x]\nsends = { target = 1.0, reached = 2.0, why = \"profile\" }\n\
+                     [no-more-than]\nencode-int4-by-hand = \"encode-int4\"";
+        let gates = Gates::parse(gates).unwrap();
+        let wanted = |row| ["kornak", "raw", "tokio-postgres"].map(|one| gates.want(row, one));
+        assert_eq!(wanted("w"), [true, false, false]);
+        assert_eq!(wanted("x"), [true, false, true]);
+        assert_eq!(wanted("y"), [false; 3]);
+        assert!(gates.want_value("encode-int4") && gates.want_value("encode-int4-by-hand"));
+        assert!(!gates.want_value("encode-text"));
     }
 
     #[test]

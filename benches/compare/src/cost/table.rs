@@ -41,7 +41,7 @@ pub fn render(rows: &[Measured], gates: &Gates) -> String {
             );
             for driver in figures {
                 let figure = driver.as_ref().and_then(|driver| driver.named(name));
-                let _ = write!(out, " {} |", figure.map_or("not yet".to_owned(), number));
+                let _ = write!(out, " {} |", figure.map_or("–".to_owned(), number));
             }
             let kornak = figures[0].as_ref().and_then(|kornak| kornak.named(name));
             let verdict = gate
