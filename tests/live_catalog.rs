@@ -79,7 +79,7 @@ fn row(oid: u32, class: &str, part: u32, fields: &[u32]) -> String {
         .map(|oid| oid.to_be_bytes().to_vec())
         .collect();
     format!(
-        r#"DataRow [x{oid:08x}, "public", "t{oid}", "{class}", x01, x01, x{part:08x}, {}, {}, {}]"#,
+        r#"DataRow [x{oid:08x}, "public", "t{oid}", "{class}", x01, x01, x{part:08x}, {}, {}, {}, ","]"#,
         array(25, &[]),
         array(25, &names),
         array(26, &types)
