@@ -201,7 +201,11 @@ impl Candidate {
             Command::new("cargo")
                 .current_dir(&folder)
                 .args(["build", "--quiet", "--profile", profile, "--target-dir"])
-                .arg(&target),
+                .arg(&target)
+                // Cargo builds what comes from a registry without, as the peers do, and what
+                // comes from a path, as Kornak does here, with it: that would be for rebuilding
+                // the driver, which its users don't.
+                .env("CARGO_INCREMENTAL", "0"),
         )?;
         let build = Build {
             wall: begun.elapsed().as_secs_f64(),
