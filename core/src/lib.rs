@@ -1,5 +1,5 @@
-//! The layers of `kornak` that do no I/O: errors, buffers, messages, the
-//! dialogue, types and their codecs, rows, parameters, statements and configuration.
+//! The layers of `kornak` that do no I/O: errors, buffers, messages, the dialogue, types and their
+//! codecs, rows, parameters, statements and configuration.
 //!
 //! Depend on `kornak`, which shows what of it is for applications. This crate is a part of that, of
 //! exactly the same version, and nothing here is covered by semantic versioning: it stands by
