@@ -1,9 +1,12 @@
 //! Kornak: an asynchronous PostgreSQL driver that speaks the binary protocol.
 
-pub mod connection;
-pub mod pool;
-mod transport;
+#[cfg(feature = "tls")]
+mod tls;
 
+use kornak_client::connection::UsesTls;
+use kornak_client::transport::{self, TlsProvider};
+#[doc(inline)]
+pub use kornak_client::{connection, pool};
 use kornak_core::{buffer, params, protocol, statement, wire};
 #[doc(inline)]
 pub use kornak_core::{codec, config, error, row, types};
@@ -75,7 +78,9 @@ pub use self::codec::{
 };
 #[doc(no_inline)]
 pub use self::config::Config;
+#[doc(no_inline)]
 pub use self::connection::pipeline::{PipelineError, all, exec, one, optional};
+#[doc(no_inline)]
 pub use self::connection::{
     CancelToken, Connection, IsolationLevel, ListenEvent, Listener, RetryPolicy, RowStream,
     Transaction, TransactionStatus, from_stream,
@@ -83,9 +88,24 @@ pub use self::connection::{
 #[doc(no_inline)]
 pub use self::error::{Error, ErrorKind, Result, SqlState};
 pub use self::params::Params;
+#[doc(no_inline)]
 pub use self::pool::{Pool, PoolConnection};
 #[doc(no_inline)]
 pub use self::row::{FromRow, Row, RowRef};
 pub use self::statement::{quote_identifier, quote_literal};
 #[doc(no_inline)]
 pub use self::types::Type;
+
+/// The TLS of this crate, where it has any.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Tls {}
+
+impl UsesTls<Tls> for Connection {
+    fn provider() -> Option<&'static dyn TlsProvider> {
+        #[cfg(feature = "tls")]
+        return Some(&tls::Rustls);
+        #[cfg(not(feature = "tls"))]
+        None
+    }
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// `Type::function` for each `pub async fn`, and each `pub fn` that returns `impl Future`,
 /// below these folders of `src`.
 pub(crate) fn async_functions(folders: &[&str]) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("client/src");
     let mut files = Vec::new();
     for folder in folders {
         find_files(&root.join(folder), &mut files);

@@ -335,6 +335,9 @@ fn target(test: &Test) -> Option<[String; 2]> {
     if test.path.starts_with("core/src/") {
         return of("kornak-core", "--lib".to_owned());
     }
+    if test.path.starts_with("client/src/") {
+        return of("kornak-client", "--lib".to_owned());
+    }
     if test.path.starts_with("src/") {
         return of("kornak", "--lib".to_owned());
     }
@@ -392,7 +395,11 @@ mod tests {
             Some("--package=kornak-core --lib")
         );
         assert_eq!(
-            target_of("src/pool/mod.rs").as_deref(),
+            target_of("client/src/pool/mod.rs").as_deref(),
+            Some("--package=kornak-client --lib")
+        );
+        assert_eq!(
+            target_of("src/tls/mod.rs").as_deref(),
             Some("--package=kornak --lib")
         );
         assert_eq!(

@@ -262,7 +262,10 @@ mod tests {
             "fn f() { SystemTime::now(); }",
         ] {
             assert!(!found("core/src/wire/mod.rs", text).is_empty(), "{text}");
-            assert!(found("src/connection/mod.rs", text).is_empty(), "{text}");
+            assert!(
+                found("client/src/connection/mod.rs", text).is_empty(),
+                "{text}"
+            );
             let in_test = format!("#[cfg(test)]\nmod tests {{ {text} }}");
             assert!(found("core/src/wire/mod.rs", &in_test).is_empty(), "{text}");
         }
@@ -282,7 +285,7 @@ mod tests {
         for (text, good, bad) in [
             (
                 "fn f() { a.unwrap() }",
-                "src/connection/a.rs",
+                "client/src/connection/a.rs",
                 "core/src/codec/a.rs",
             ),
             (
@@ -293,12 +296,12 @@ mod tests {
             (
                 "use std::time::{Duration, Instant};",
                 "tests/a.rs",
-                "src/connection/a.rs",
+                "client/src/connection/a.rs",
             ),
             (
                 "fn f() { tokio::spawn(g()); }",
-                "src/pool/a.rs",
-                "src/connection/a.rs",
+                "client/src/pool/a.rs",
+                "client/src/connection/a.rs",
             ),
         ] {
             assert!(found(good, text).is_empty(), "{text}");

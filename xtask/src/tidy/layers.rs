@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use super::Finding;
 use crate::source::{SourceFile, block, code_of, line_at};
 
-/// The folders that the modules lie in: of the crate without I/O, and of the driver.
-const FOLDERS: [&str; 2] = ["core/src/", "src/"];
+/// The folders that the modules lie in: of the crate without I/O, of the one with it, and of the
+/// driver.
+const FOLDERS: [&str; 3] = ["core/src/", "client/src/", "src/"];
 
 /// The rank of each module of [`FOLDERS`].
-const RANKS: [(&str, u32); 16] = [
+const RANKS: [(&str, u32); 17] = [
     ("error", 0),
     ("buffer", 1),
     ("wire", 2),
@@ -18,6 +19,7 @@ const RANKS: [(&str, u32); 16] = [
     ("transport", 3),
     ("config", 3),
     ("codec", 4),
+    ("tls", 4),
     ("row", 5),
     ("params", 5),
     ("statement", 6),
