@@ -131,6 +131,51 @@ fn check_shown(recorder: &Recorder, meter: &Meter, expected: &[Shown<'_>]) {
 }
 
 #[tokio::test]
+async fn statements_that_share_a_connection_are_shown_and_measured_one_by_one() {
+    let recorder = Recorder::default();
+    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let meter = Meter::default();
+    let _meter = metrics::set_default_local_recorder(&meter);
+    let tested = Tested::of(1, |builder| builder.queue_statements(8));
+    let sql = "select g / $1::int4 from generate_series(0, $2::int4) g";
+    let warm: Vec<i32> = tested.pool.fetch_all(sql, (1, 0)).await.unwrap();
+    assert_eq!(warm, [0]);
+    let held = tested.acquire().await;
+    let tasks: Vec<_> = (0..6)
+        .map(|task| {
+            let pool = tested.pool.clone();
+            tokio::spawn(async move { pool.fetch_all::<i32>(sql, (task, 2)).await })
+        })
+        .collect();
+    live::eventually("all waiting", async || tested.pool.status().waiting == 6).await;
+    drop(held);
+    for (task, joined) in (0..).zip(tasks) {
+        let rows = within(GENEROUS, "a task", joined).await.unwrap();
+        match rows {
+            Ok(rows) => assert_eq!(rows, [0, 1, 2].map(|row| row / task)),
+            Err(error) => assert_eq!(
+                (task, error.sqlstate()),
+                (0, Some(SqlState::DIVISION_BY_ZERO))
+            ),
+        }
+    }
+    let spans = recorder.queries("select g / $1::int4 from generate_series(?, $2::int4) g");
+    assert_eq!(spans.len(), 7);
+    let count = |name: &str, value: &str| {
+        let meant = spans.iter().filter(|span| span.field(name) == value);
+        meant.count()
+    };
+    assert_eq!(count("db.operation.name", "SELECT"), 7);
+    assert_eq!(count("db.response.returned_rows", "3"), 5);
+    assert_eq!(count("db.response.status_code", "22012"), 1);
+    assert!(spans.iter().all(Said::is_closed), "{spans:?}");
+    let label = "db.operation.name=SELECT";
+    let durations = meter.values("db.client.operation.duration", &[label]);
+    assert_eq!(durations.len(), 7);
+    tested.at_rest().await;
+}
+
+#[tokio::test]
 async fn bulk_work_is_shown_and_measured() {
     let recorder = Recorder::default();
     let _guard = tracing::subscriber::set_default(recorder.clone());

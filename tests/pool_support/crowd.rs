@@ -2,6 +2,7 @@
 //! own one.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
@@ -52,6 +53,27 @@ pub async fn borrow(
     is_enough: fn(&Tally, u64) -> bool,
     wanted: u64,
 ) -> Arc<Tally> {
+    run(pool, (tasks, may_kill, false), is_enough, wanted).await
+}
+
+/// As [`borrow`], with statements that may stand behind those of others, and now and then one
+/// that may not.
+pub async fn share(
+    pool: &Pool,
+    tasks: u64,
+    may_kill: bool,
+    is_enough: fn(&Tally, u64) -> bool,
+    wanted: u64,
+) -> Arc<Tally> {
+    run(pool, (tasks, may_kill, true), is_enough, wanted).await
+}
+
+async fn run(
+    pool: &Pool,
+    (tasks, may_kill, shares): (u64, bool, bool),
+    is_enough: fn(&Tally, u64) -> bool,
+    wanted: u64,
+) -> Arc<Tally> {
     let tally = Arc::new(Tally::default());
     let tasks: Vec<_> = (1..=tasks)
         .map(|seed| {
@@ -64,7 +86,11 @@ pub async fn borrow(
                         0 => random.below(8),
                         _ => u64::MAX,
                     };
-                    let mut one = Box::pin(borrow_once(&pool, &mut random, may_kill, &tally));
+                    let mut one: Pin<Box<dyn Future<Output = ()> + Send>> = if shares {
+                        Box::pin(share_once(&pool, &mut random, may_kill, &tally))
+                    } else {
+                        Box::pin(borrow_once(&pool, &mut random, may_kill, &tally))
+                    };
                     // It is dropped at a poll that it was woken for.
                     poll_fn(|cx| {
                         if left == 0 {
@@ -85,6 +111,55 @@ pub async fn borrow(
         within(limit, "a task", task).await.unwrap();
     }
     tally
+}
+
+/// One statement: it gets exactly its own answer, or where somebody kills backends the loss of
+/// its connection. It may be dropped at any time.
+async fn share_once(pool: &Pool, random: &mut Random, may_kill: bool, tally: &Tally) {
+    let token = unique();
+    let sent = token.as_str();
+    let is_lost = |error: &kornak::Error| {
+        let is_lost = error.is_closed() || error.kind() == kornak::ErrorKind::Io;
+        assert!(may_kill && is_lost, "{error:#}");
+    };
+    match random.below(40) {
+        0 if may_kill => {
+            tally.kills.fetch_add(1, Ordering::Relaxed);
+            let kill = "select pg_terminate_backend(pg_backend_pid())";
+            let error = pool.execute(kill, ()).await.unwrap_err();
+            assert_eq!(error.sqlstate(), Some(SqlState::ADMIN_SHUTDOWN));
+        }
+        0 => borrow_once(pool, random, false, tally).await,
+        1..10 => match pool.execute("select 1 / $1::int", (0,)).await {
+            Ok(rows) => panic!("{rows} quotients"),
+            Err(error) if error.sqlstate() == Some(SqlState::DIVISION_BY_ZERO) => {}
+            Err(error) => is_lost(&error),
+        },
+        10..20 => {
+            let rows = random.below(20) as i32;
+            let sql = "select $1::text || g from generate_series(1, $2::int4) g";
+            match pool.fetch_all::<String>(sql, (sent, rows)).await {
+                Ok(got) => {
+                    let expected: Vec<_> = (1..=rows).map(|row| format!("{token}{row}")).collect();
+                    assert_eq!(got, expected);
+                }
+                Err(error) => is_lost(&error),
+            }
+        }
+        20..30 => {
+            let sql = "select $1::text where $2::bool";
+            let is_there = random.below(2) == 0;
+            match pool.fetch_optional::<String>(sql, (sent, is_there)).await {
+                Ok(got) => assert_eq!(got, is_there.then_some(token)),
+                Err(error) => is_lost(&error),
+            }
+        }
+        _ => match pool.fetch_one::<String>("select $1::text", (sent,)).await {
+            Ok(got) => assert_eq!(got, token),
+            Err(error) => is_lost(&error),
+        },
+    }
+    tally.answers.fetch_add(1, Ordering::Relaxed);
 }
 
 /// One borrower: whatever it does, it gets exactly its own answers. It may be dropped at any

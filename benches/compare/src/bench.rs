@@ -68,6 +68,7 @@ pub const DRIVERS: &[&str] = &[
     "raw",
     "raw-decode",
     "kornak",
+    "kornak-queued",
     "tokio-postgres",
     #[cfg(feature = "sqlx")]
     "sqlx",

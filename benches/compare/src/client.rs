@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::Result;
 use crate::cost::COPIED;
-use crate::driver::kornak::{Kornak, KornakPool};
+use crate::driver::kornak::{Kornak, KornakPool, KornakQueued};
 use crate::driver::raw::{Raw, RawPool};
 use crate::driver::raw_decode::RawDecode;
 use crate::driver::tokio_postgres::{Deadpool, TokioPostgres};
@@ -90,6 +90,11 @@ impl Client {
             .build()?;
         if let Some(tasks) = self.work.tasks() {
             return match self.driver.as_str() {
+                "kornak" if self.work == Work::QueuedTasks => {
+                    runtime.block_on(self.share::<KornakQueued>(tasks, at))
+                }
+                // No other has such a thing.
+                _ if self.work == Work::QueuedTasks => std::process::exit(UNSUPPORTED),
                 "kornak" => runtime.block_on(self.share::<KornakPool>(tasks, at)),
                 "raw" => runtime.block_on(self.share::<RawPool>(tasks, at)),
                 "tokio-postgres" => runtime.block_on(self.share::<Deadpool>(tasks, at)),

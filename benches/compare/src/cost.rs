@@ -55,7 +55,7 @@ pub fn rows() -> Vec<Row> {
             lengths: match work {
                 Work::SelectOne | Work::Lookup | Work::Checkout => (200, 1200),
                 Work::Connect | Work::ConnectScram => (20, 70),
-                Work::TenTasks | Work::ManyTasks => (2, 7),
+                Work::TenTasks | Work::ManyTasks | Work::QueuedTasks => (2, 7),
                 Work::Visit | Work::Stream => (2, 6),
                 Work::BlobsBorrowed | Work::BlobsOwned | Work::Arrays => (5, 15),
                 _ => (5, 25),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 #[cfg(feature = "diesel-async")]
 use crate::driver::diesel;
-use crate::driver::kornak::{Kornak, KornakPool};
+use crate::driver::kornak::{Kornak, KornakPool, KornakQueued};
 use crate::driver::raw::{Raw, RawPool};
 use crate::driver::raw_decode::RawDecode;
 #[cfg(feature = "sqlx")]
@@ -93,6 +93,11 @@ impl Order {
                 "raw" => self.done_by::<Raw, RawPool>().await,
                 "raw-decode" => self.done_by::<RawDecode, RawPool>().await,
                 "kornak" => self.done_by::<Kornak, KornakPool>().await,
+                // All but the pool is the same.
+                "kornak-queued" => match self.crowd {
+                    Crowd::Pool(tasks) => self.pooled::<KornakQueued>(tasks).await,
+                    Crowd::Alone | Crowd::Exclusive => Ok(None),
+                },
                 "tokio-postgres" => self.done_by::<TokioPostgres, Deadpool>().await,
                 #[cfg(feature = "sqlx")]
                 "sqlx" => self.done_by::<sqlx::Sqlx, sqlx::SqlxPool>().await,

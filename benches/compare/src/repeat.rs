@@ -61,7 +61,7 @@ pub async fn once<D: Driver>(
             black_box(driver.lookup(nth_id(turn)).await?);
         }
         // A single connection can't.
-        Work::TenTasks | Work::ManyTasks => return Err(Unsupported.into()),
+        Work::TenTasks | Work::ManyTasks | Work::QueuedTasks => return Err(Unsupported.into()),
         Work::Wide => {
             black_box(driver.wide().await?);
         }
@@ -171,7 +171,7 @@ async fn checked<D: Driver>(
     Ok(match work {
         Work::SelectOne => driver.select_one().await? == 1,
         Work::Lookup => driver.lookup(42).await? == work::world(42),
-        Work::TenTasks | Work::ManyTasks => return Err(Unsupported.into()),
+        Work::TenTasks | Work::ManyTasks | Work::QueuedTasks => return Err(Unsupported.into()),
         Work::Wide => {
             let wanted = (1..=work::WIDE_ROWS as u32).map(work::wide);
             driver.wide().await?.into_iter().eq(wanted)

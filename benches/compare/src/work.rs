@@ -14,6 +14,8 @@ pub enum Work {
     TenTasks,
     /// W2 by 64 tasks on a pool of ten connections: most wait for one.
     ManyTasks,
+    /// The same, with statements queued on connections that are in use.
+    QueuedTasks,
     /// W3: 350 rows of 12 columns into a struct with Strings.
     Wide,
     /// W4: 1,000 rows of one `int4`.
@@ -53,11 +55,12 @@ pub enum Work {
 
 impl Work {
     /// Every workload.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SelectOne,
         Self::Lookup,
         Self::TenTasks,
         Self::ManyTasks,
+        Self::QueuedTasks,
         Self::Wide,
         Self::Integers,
         Self::BlobsBorrowed,
@@ -84,6 +87,7 @@ impl Work {
             Self::Lookup => "w2-lookup",
             Self::TenTasks => "w2-10-tasks",
             Self::ManyTasks => "w2-64-tasks",
+            Self::QueuedTasks => "w2-64-tasks-queued",
             Self::Wide => "w3-wide",
             Self::Integers => "w4-integers",
             Self::BlobsBorrowed => "w5-blobs-borrowed",
@@ -118,7 +122,7 @@ impl Work {
     pub fn tasks(self) -> Option<u64> {
         match self {
             Self::TenTasks => Some(10),
-            Self::ManyTasks => Some(64),
+            Self::ManyTasks | Self::QueuedTasks => Some(64),
             _ => None,
         }
     }
@@ -141,7 +145,7 @@ impl Work {
     pub fn unit(self) -> (u64, &'static str) {
         match self {
             Self::SelectOne | Self::Lookup | Self::Connect | Self::ConnectScram => (1, "query"),
-            Self::TenTasks | Self::ManyTasks => (SHARED, "query"),
+            Self::TenTasks | Self::ManyTasks | Self::QueuedTasks => (SHARED, "query"),
             Self::Wide => (WIDE_ROWS, "row"),
             Self::Integers => (INTEGER_ROWS, "row"),
             Self::BlobsBorrowed | Self::BlobsOwned => (BLOBS, "row"),

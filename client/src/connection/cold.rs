@@ -238,7 +238,7 @@ fn knows(types: &KnownTypes, columns: &Columns) -> bool {
 }
 
 /// Reads the rows that were held back until their types were known.
-fn read_held<C: Collector>(mut held: &[u8], collector: &mut C) -> Result<()> {
+pub(super) fn read_held<C: Collector>(mut held: &[u8], collector: &mut C) -> Result<()> {
     while let Some((length, rest)) = held.split_first_chunk::<4>() {
         let (row, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
         held = rest;

@@ -581,7 +581,7 @@ impl Reply {
     ///
     /// As [`check`](Self::check); and if something else than a rollback was asked for and
     /// answered with one, as COMMIT is in a failed transaction.
-    fn check_for(self, sql: &str) -> Result<Self> {
+    pub(super) fn check_for(self, sql: &str) -> Result<Self> {
         let reply = self.check()?;
         if reply.command == Command::Rollback && !rolls_back(sql) {
             return Err(rolled_back());

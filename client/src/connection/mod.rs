@@ -21,6 +21,7 @@ pub(crate) mod many;
 pub(crate) mod observe;
 pub mod pipeline;
 mod portal;
+pub(crate) mod queued;
 mod recover;
 mod resolver;
 mod retry;

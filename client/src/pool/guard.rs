@@ -23,6 +23,13 @@ impl PoolConnection {
         }
     }
 
+    /// So many uses of it are one loan.
+    pub(super) fn note_uses(&mut self, uses: u64) {
+        if let Some(lease) = &mut self.lease {
+            lease.note_uses(uses);
+        }
+    }
+
     fn lease(&self) -> &Lease {
         match &self.lease {
             Some(lease) => lease,

@@ -9,6 +9,7 @@ mod connecting;
 mod credential;
 mod guard;
 mod hub;
+mod lanes;
 mod options;
 mod query;
 mod retry;

@@ -104,6 +104,8 @@ pub(super) struct Options {
     pub(super) max_uses: Option<u64>,
     pub(super) ping_after: Option<Duration>,
     pub(super) reset: Reset,
+    /// How many statements of several tasks may stand on one connection.
+    pub(super) queued_statements: Option<usize>,
     pub(super) connect_timeout: Option<Duration>,
     /// The first pause and the longest one.
     pub(super) connect_backoff: (Duration, Duration),
@@ -136,6 +138,7 @@ impl PoolBuilder {
                 max_uses: None,
                 ping_after: Some(DEFAULT_PING_AFTER),
                 reset: Reset::Smart,
+                queued_statements: None,
                 connect_timeout: Some(DEFAULT_CONNECT_TIMEOUT),
                 connect_backoff: (DEFAULT_FIRST_CONNECT_PAUSE, DEFAULT_LONGEST_CONNECT_PAUSE),
                 after_connect: None,
@@ -228,6 +231,61 @@ impl PoolBuilder {
     /// What is undone between two borrowers of a connection. [`Reset::Smart`] by default.
     pub fn reset(mut self, reset: Reset) -> Self {
         self.options.reset = reset;
+        self
+    }
+
+    /// How many statements of different tasks may stand on one connection, one behind the other,
+    /// while all connections are in use: each is sent without waiting for the answers to those
+    /// before it. `None`, the default, has each statement wait for a connection of its own; so
+    /// has 0 or 1. Some 16 to 64 are worth trying where many tasks send short queries.
+    ///
+    /// It is for the verbs [`fetch_one`](Pool::fetch_one),
+    /// [`fetch_optional`](Pool::fetch_optional), [`fetch_all`](Pool::fetch_all) and
+    /// [`execute`](Pool::execute) of the pool, called on its runtime, and for statements that
+    /// [leave nothing behind](Reset::Smart) in the session, which the connection has prepared
+    /// already, with values of built-in types only. All others have a connection for
+    /// themselves, as [`Pool::acquire`] gives it, for which those that are shared make way in
+    /// turn; and so has every statement while a connection lies idle, and with [`Reset::Always`].
+    /// Each is a transaction of its own: what befalls one doesn't touch the others.
+    ///
+    /// What it costs:
+    ///
+    /// - A slow statement delays those that stand behind it, which a statement that waits for a
+    ///   lock does for as long. A task that holds a lock in a transaction and meanwhile awaits
+    ///   one of these verbs may so wait for itself, unknown to the server's deadlock check: give
+    ///   it a [timeout](Self::query_timeout), or use the transaction for it.
+    /// - A statement that is given up, by its deadline or because its future was dropped, is not
+    ///   cancelled while somebody waits behind it, but runs to its end.
+    /// - All who have a statement on a connection learn of its loss.
+    /// - Such a connection is lent to all of them at once: `before_acquire` and `after_release`
+    ///   see it before the first and after the last.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> kornak::Result<()> {
+    /// # let url = xtask::server::Server::for_tests().url();
+    /// let pool = kornak::Pool::builder()
+    ///     .max_size(2)
+    ///     .queue_statements(32)
+    ///     .connect(&url)
+    ///     .await?;
+    /// let tasks: Vec<_> = (0..100)
+    ///     .map(|number: i32| {
+    ///         let pool = pool.clone();
+    ///         tokio::spawn(async move { pool.fetch_one("select $1 * 2", (number,)).await })
+    ///     })
+    ///     .collect();
+    /// for (number, task) in (0..).zip(tasks) {
+    ///     let doubled: i32 = task.await.expect("it doesn't panic")?;
+    ///     assert_eq!(doubled, number * 2);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn queue_statements(mut self, per_connection: impl Into<Option<usize>>) -> Self {
+        self.options.queued_statements = per_connection.into();
         self
     }
 

@@ -1,11 +1,15 @@
 //! The verbs of [`Connection`] on the pool itself, and the builder [`PoolQuery`] for where
 //! options are needed.
 
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lanes::{Course, Lanes, Statement};
 use super::{Pool, PoolConnection};
+use crate::connection::queued::{All, Collector, Ignore, One};
 use crate::connection::{Connection, Limit, Query, RowStream, Visited};
 use crate::error::{Error, Outcome, Result};
 use crate::params::Params;
@@ -35,6 +39,14 @@ pub struct PoolQuery<'p, 'q, P = ()> {
     sql: &'q str,
     params: P,
     deadline: Option<Instant>,
+}
+
+/// How a statement was run, and what came of it.
+enum Ran<T> {
+    /// Behind others: its rows are the collector's, and this is the number in its command tag.
+    Queued(u64),
+    /// On a connection of its own.
+    Alone(T),
 }
 
 impl Pool {
@@ -206,6 +218,9 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
     ///
     /// As there.
     pub async fn fetch_one<T: for<'r> FromRow<'r>>(self) -> Result<T> {
+        if let Some(lanes) = &self.pool.shared.lanes {
+            return apart(pin!(self.queued_one(lanes))).await;
+        }
         let query = &self;
         let run = |mut connection: PoolConnection| async move {
             query.on(&mut connection).fetch_one().await
@@ -223,6 +238,9 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
     ///
     /// As there.
     pub async fn fetch_optional<T: for<'r> FromRow<'r>>(self) -> Result<Option<T>> {
+        if let Some(lanes) = &self.pool.shared.lanes {
+            return apart(pin!(self.queued_optional(lanes))).await;
+        }
         let query = &self;
         let run = |mut connection: PoolConnection| async move {
             query.on(&mut connection).fetch_optional().await
@@ -240,6 +258,9 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
     ///
     /// As there.
     pub async fn fetch_all<T: for<'r> FromRow<'r>>(self) -> Result<Vec<T>> {
+        if let Some(lanes) = &self.pool.shared.lanes {
+            return apart(pin!(self.queued_all(lanes))).await;
+        }
         let query = &self;
         let run = |mut connection: PoolConnection| async move {
             query.on(&mut connection).fetch_all().await
@@ -305,6 +326,9 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
     ///
     /// As there.
     pub async fn execute(self) -> Result<u64> {
+        if let Some(lanes) = &self.pool.shared.lanes {
+            return apart(pin!(self.queued_execute(lanes))).await;
+        }
         let query = &self;
         let run = |mut connection: PoolConnection| async move {
             query.on(&mut connection).execute().await
@@ -314,6 +338,88 @@ impl<'p, 'q, P: Params> PoolQuery<'p, 'q, P> {
 
     async fn acquire(&self) -> Result<PoolConnection> {
         self.pool.acquire_before(self.deadline).await
+    }
+
+    async fn queued_one<T: for<'r> FromRow<'r>>(&self, lanes: &Lanes) -> Result<T> {
+        let mut one = One::new();
+        let run = |mut connection: PoolConnection| async move {
+            self.on(&mut connection).fetch_one().await
+        };
+        // Whether there is a second is all that matters of it.
+        match self.queued(lanes, &mut one, 2, run).await? {
+            Ran::Queued(_) => one.take_one().map_err(|error| error.with_sql(self.sql)),
+            Ran::Alone(row) => Ok(row),
+        }
+    }
+
+    async fn queued_optional<T: for<'r> FromRow<'r>>(&self, lanes: &Lanes) -> Result<Option<T>> {
+        let mut one = One::new();
+        let run = |mut connection: PoolConnection| async move {
+            self.on(&mut connection).fetch_optional().await
+        };
+        match self.queued(lanes, &mut one, 2, run).await? {
+            Ran::Queued(_) => one
+                .take_optional()
+                .map_err(|error| error.with_sql(self.sql)),
+            Ran::Alone(row) => Ok(row),
+        }
+    }
+
+    async fn queued_all<T: for<'r> FromRow<'r>>(&self, lanes: &Lanes) -> Result<Vec<T>> {
+        let mut all = All::new();
+        let run = |mut connection: PoolConnection| async move {
+            self.on(&mut connection).fetch_all().await
+        };
+        match self.queued(lanes, &mut all, usize::MAX, run).await? {
+            Ran::Queued(_) => Ok(all.rows),
+            Ran::Alone(rows) => Ok(rows),
+        }
+    }
+
+    async fn queued_execute(&self, lanes: &Lanes) -> Result<u64> {
+        let run = |mut connection: PoolConnection| async move {
+            self.on(&mut connection).execute().await
+        };
+        match self.queued(lanes, &mut Ignore, 0, run).await? {
+            Ran::Queued(rows) | Ran::Alone(rows) => Ok(rows),
+        }
+    }
+
+    /// Runs the statement behind those of others on a connection, where `collector` is given at
+    /// most so many of its rows; or by `run` on a connection of its own.
+    async fn queued<T, C: Collector, F: Future<Output = Result<T>>>(
+        &self,
+        lanes: &Lanes,
+        collector: &mut C,
+        most_rows: usize,
+        run: impl Fn(PoolConnection) -> F,
+    ) -> Result<Ran<T>> {
+        let statement = Statement {
+            sql: self.sql,
+            params: &self.params,
+            deadline: self.deadline,
+            most_rows,
+        };
+        let mut lent = match lanes.run(self.pool, statement, collector).await? {
+            Course::Queued(rows) => return Ok(Ran::Queued(rows)),
+            Course::Alone(lent) => lent,
+        };
+        // On the heap, so that those stay small who share; and as in `with_reset`, which is left
+        // to those who never do.
+        let alone = Box::pin(async {
+            let mut is_again = false;
+            loop {
+                let connection = match lent.take() {
+                    Some(lent) => lent,
+                    None => self.acquire().await?,
+                };
+                match run(connection).await {
+                    Err(failed) if !is_again && is_unreset(&failed) => is_again = true,
+                    result => return result,
+                }
+            }
+        });
+        alone.await.map(Ran::Alone)
     }
 
     /// See [`with_reset`].
@@ -352,6 +458,23 @@ where
     match run(acquire().await?).await {
         Err(failed) if is_unreset(error(&failed)) => run(acquire().await?).await,
         result => result,
+    }
+}
+
+/// Polls in a function of its own what most pools never do, so that what all do is not the more
+/// to carry along.
+fn apart<F: Future>(future: Pin<&mut F>) -> Apart<'_, F> {
+    Apart(future)
+}
+
+struct Apart<'f, F>(Pin<&'f mut F>);
+
+impl<F: Future> Future for Apart<'_, F> {
+    type Output = F::Output;
+
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.0.as_mut().poll(cx)
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use super::connecting::{Connecting, Failures, PAUSE_JITTER, with_jitter};
 use super::credential::Credentials;
 use super::hub::Hub;
+use super::lanes::Lanes;
 use super::options::{BoxError, Options};
 use super::slots::{Acquired, Counts, Slots};
 use super::turns::{Lease, Turns, Unserved, Waiting, Watchman, closed};
@@ -37,6 +38,15 @@ pub(super) struct Shared {
     changed: Notify,
     /// Hears notifications for all who subscribe to them.
     pub(super) hub: Hub,
+    /// Connections that several tasks use at once, where that is wanted.
+    pub(super) lanes: Option<Lanes>,
+}
+
+/// What those see of the pool who don't want a connection for themselves.
+pub(super) struct Outlook {
+    pub(super) idle: usize,
+    pub(super) waiting: usize,
+    pub(super) is_closed: bool,
 }
 
 /// A connection of the pool. It is boxed, because it is large and moves often.
@@ -64,6 +74,7 @@ impl Shared {
             slots: Mutex::new(Slots::new(options.max_size)),
             watch: Watch::new(&options.name),
             credentials: options.provider.clone().map(Credentials::new),
+            lanes: options.queued_statements.and_then(Lanes::new),
             options,
             connector,
             runtime,
@@ -80,6 +91,16 @@ impl Shared {
 
     pub(super) fn is_closed(&self) -> bool {
         self.lock().is_closed()
+    }
+
+    pub(super) fn outlook(&self) -> Outlook {
+        let slots = self.lock();
+        let Counts { idle, waiting, .. } = slots.counts();
+        Outlook {
+            idle,
+            waiting,
+            is_closed: slots.is_closed(),
+        }
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -528,6 +549,11 @@ impl Lease {
 
     pub(super) fn connection_mut(&mut self) -> &mut Connection {
         &mut self.member_mut().connection
+    }
+
+    /// So many uses of the connection are one loan, which its return counts as one.
+    pub(super) fn note_uses(&mut self, uses: u64) {
+        self.member_mut().uses += uses.saturating_sub(1);
     }
 
     /// Whether nobody has used the connection yet.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::lexer::controls_transaction;
 use super::plain::is_plain;
 use crate::codec::{DeclaredType, parameter_format};
 use crate::error::Result;
@@ -29,6 +30,8 @@ pub struct Prepared {
     template: BindTemplate,
     /// It leaves nothing behind in the session.
     is_plain: bool,
+    /// It begins or ends a transaction, or a part of one.
+    controls_transaction: bool,
     /// A value is written as the type that the server has inferred.
     is_inferred: bool,
 }
@@ -149,6 +152,7 @@ impl Prepared {
             description,
             template,
             is_plain: is_plain(sql),
+            controls_transaction: controls_transaction(sql),
             is_inferred: declared.contains(&DeclaredType::Described),
         })
     }
@@ -179,6 +183,7 @@ impl Prepared {
             description,
             template: self.template.clone(),
             is_plain: self.is_plain,
+            controls_transaction: self.controls_transaction,
             is_inferred: self.is_inferred,
         })
     }
@@ -196,6 +201,13 @@ impl Prepared {
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.is_plain
+    }
+
+    /// Whether it may run between statements of others: it leaves nothing behind in the session,
+    /// and neither begins nor ends a transaction.
+    #[inline]
+    pub fn stands_alone(&self) -> bool {
+        self.is_plain && !self.controls_transaction
     }
 
     /// Whether a value is written as a type that the server has inferred, and may infer anew.

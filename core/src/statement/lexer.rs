@@ -19,6 +19,25 @@ pub fn rolls_back(sql: &str) -> bool {
         .any(|keyword| word.eq_ignore_ascii_case(keyword))
 }
 
+/// Whether the statement begins or ends a transaction, or a part of one.
+pub(super) fn controls_transaction(sql: &str) -> bool {
+    let word = first_keyword(sql);
+    let keywords = [
+        "begin",
+        "start",
+        "commit",
+        "end",
+        "rollback",
+        "abort",
+        "savepoint",
+        "release",
+        "prepare",
+    ];
+    keywords
+        .iter()
+        .any(|keyword| word.eq_ignore_ascii_case(keyword))
+}
+
 /// Whether the statement is a COPY.
 pub fn is_copy(sql: &str) -> bool {
     first_keyword(sql).eq_ignore_ascii_case("copy")
@@ -83,6 +102,23 @@ mod tests {
             ("é", ""),
         ] {
             assert_eq!(first_keyword(sql), word, "{sql:?}");
+        }
+    }
+
+    #[test]
+    fn what_controls_a_transaction_is_told() {
+        for sql in [
+            "BEGIN",
+            "start transaction",
+            "commit",
+            "rollback to s",
+            "savepoint s",
+            "/* x */ release s",
+        ] {
+            assert!(controls_transaction(sql), "{sql}");
+        }
+        for sql in ["select 1", "with x as (select 1) select * from x", ""] {
+            assert!(!controls_transaction(sql), "{sql}");
         }
     }
 

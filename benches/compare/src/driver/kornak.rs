@@ -201,3 +201,26 @@ impl PoolDriver for KornakPool {
         Ok(self.pool.fetch_one(work::LOOKUP, (id,)).await?)
     }
 }
+
+/// The pool of Kornak, whose connections several tasks may use at once.
+#[derive(Clone)]
+pub struct KornakQueued {
+    pool: Pool,
+}
+
+impl PoolDriver for KornakQueued {
+    const NAME: &'static str = "kornak-queued";
+
+    async fn open(target: &Target, size: usize) -> Result<Self> {
+        let pool = Pool::builder()
+            .max_size(size)
+            .queue_statements(64)
+            .connect(url(target).as_str())
+            .await?;
+        Ok(Self { pool })
+    }
+
+    async fn lookup(&self, id: i32) -> Result<World> {
+        Ok(self.pool.fetch_one(work::LOOKUP, (id,)).await?)
+    }
+}

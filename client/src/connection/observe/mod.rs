@@ -13,9 +13,9 @@ mod on;
 mod text;
 
 #[cfg(not(any(feature = "tracing", feature = "metrics")))]
-pub(crate) use self::off::Observation;
+pub(crate) use self::off::{Observation, Vantage};
 #[cfg(any(feature = "tracing", feature = "metrics"))]
-pub(crate) use self::on::{Observation, Place};
+pub(crate) use self::on::{Observation, Place, Vantage};
 #[cfg(feature = "tracing")]
 pub(crate) use self::on::{connecting, notice};
 

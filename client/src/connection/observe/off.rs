@@ -7,7 +7,23 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Observation;
 
+/// From where nobody watches.
+#[derive(Debug)]
+pub(crate) struct Vantage;
+
+impl Vantage {
+    #[inline(always)]
+    pub(crate) fn of(_: &Connection) -> Self {
+        Self
+    }
+}
+
 impl Observation {
+    #[inline(always)]
+    pub(crate) fn start_from(_: &Vantage, _: &str) -> Self {
+        Self
+    }
+
     #[inline(always)]
     pub(crate) fn start(_: &Connection, _: &str) -> Self {
         Self

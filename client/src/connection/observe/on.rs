@@ -28,6 +28,16 @@ pub(crate) struct Place {
     meters: Mutex<Vec<Meter>>,
 }
 
+/// From where an operation is watched that has no connection to itself.
+#[derive(Debug)]
+pub(crate) struct Vantage(std::sync::Arc<Place>);
+
+impl Vantage {
+    pub(crate) fn of(connection: &Connection) -> Self {
+        Self(std::sync::Arc::clone(&connection.place))
+    }
+}
+
 /// What is measured of the operations of one name that succeed. It is kept, because to name it
 /// anew for each operation would allocate.
 #[cfg(feature = "metrics")]
@@ -103,6 +113,12 @@ impl Observation {
         Self::start_as(connection, text::operation(sql), sql)
     }
 
+    /// A statement of the caller's begins, on a connection that others use, too.
+    #[inline]
+    pub(crate) fn start_from(vantage: &Vantage, sql: &str) -> Self {
+        Self::start_at(&vantage.0, text::operation(sql), sql)
+    }
+
     /// A statement of the caller's begins, which is run for many items.
     pub(crate) fn start_batch(connection: &Connection, sql: &str) -> Self {
         Self::start_as(connection, Some(text::batch(sql)), sql)
@@ -115,7 +131,10 @@ impl Observation {
         operation: Option<&'static str>,
         sql: &str,
     ) -> Self {
-        let place = &connection.place;
+        Self::start_at(&connection.place, operation, sql)
+    }
+
+    fn start_at(place: &std::sync::Arc<Place>, operation: Option<&'static str>, sql: &str) -> Self {
         #[cfg(feature = "tracing")]
         let span = {
             let span = tracing::info_span!(
