@@ -65,12 +65,19 @@ impl HostMemory {
         }
         let now = Instant::now();
         let seen = self.lock();
-        // The sort is stable: it changes nothing among equals.
-        places.sort_by_cached_key(|place| match seen.get(&*name(place)) {
+        let standing = |place| match seen.get(&*name(place)) {
             Some((standing, at)) if now < *at + MEMORY => *standing,
             _ => Standing::Good,
-        });
-        Ok(places)
+        };
+        // By index, too: nothing changes among equals.
+        let places_by_index = places.iter().enumerate();
+        let mut order: Vec<(Standing, usize)> = places_by_index
+            .map(|(index, place)| (standing(place), index))
+            .collect();
+        order.sort_unstable();
+        let mut places: Vec<Option<T>> = places.into_iter().map(Some).collect();
+        let places = order.iter().filter_map(|(_, index)| places[*index].take());
+        Ok(places.collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, (Standing, Instant)>> {

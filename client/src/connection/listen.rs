@@ -1,6 +1,6 @@
 //! [`Listener`]: LISTEN on a connection of its own, which is made anew when it breaks.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -46,9 +46,9 @@ pub struct Listener {
     /// What the connection has brought.
     inbox: Inbox,
     /// The channels that are wanted.
-    channels: BTreeSet<String>,
+    channels: HashSet<String>,
     /// The channels that the session is known to listen to.
-    heard: BTreeSet<String>,
+    heard: HashSet<String>,
     /// How many attempts to connect have failed in a row.
     failures: u32,
     /// There was a connection once: the next one comes with a gap.
@@ -139,8 +139,8 @@ impl Listener {
             dial,
             connection: None,
             inbox: Inbox::default(),
-            channels: BTreeSet::new(),
-            heard: BTreeSet::new(),
+            channels: HashSet::new(),
+            heard: HashSet::new(),
             failures: 0,
             was_connected: false,
             patience: PATIENCE,
@@ -264,7 +264,7 @@ impl Listener {
         if self.was_connected {
             inbox.events().push_back(ListenEvent::Gap);
         }
-        let mut heard = BTreeSet::new();
+        let mut heard = HashSet::new();
         let attempt = async {
             let mut connection = open(&self.dial, &inbox).await?;
             apply(&mut connection, &self.channels, &mut heard).await?;
@@ -348,8 +348,8 @@ pub(crate) fn check_channel(channel: &str) -> Result<()> {
 /// Has the session listen to `channels`, of which it listens to `heard` already.
 async fn apply(
     connection: &mut Connection,
-    channels: &BTreeSet<String>,
-    heard: &mut BTreeSet<String>,
+    channels: &HashSet<String>,
+    heard: &mut HashSet<String>,
 ) -> Result<()> {
     let unwanted: Vec<String> = heard.difference(channels).cloned().collect();
     for channel in unwanted {

@@ -1,6 +1,6 @@
 //! [`Subscription`]: one connection of a pool listens for all who subscribe.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -51,7 +51,7 @@ struct State {
 
 /// One subscriber's side.
 struct Inbox {
-    channels: BTreeSet<String>,
+    channels: HashSet<String>,
     queue: Mutex<Queue>,
 }
 
@@ -109,7 +109,7 @@ impl Pool {
         &self,
         channels: impl IntoIterator<Item = C>,
     ) -> Result<Subscription> {
-        let channels: BTreeSet<String> = channels
+        let channels: HashSet<String> = channels
             .into_iter()
             .map(|channel| {
                 check_channel(channel.as_ref())?;
@@ -226,7 +226,7 @@ impl fmt::Debug for Subscription {
 
 impl Shared {
     /// A new subscriber, and a task that listens for it where there is none.
-    fn enlist(self: &Arc<Self>, channels: BTreeSet<String>) -> Result<Subscription> {
+    fn enlist(self: &Arc<Self>, channels: HashSet<String>) -> Result<Subscription> {
         if self.is_closed() {
             return Err(closed());
         }
@@ -289,7 +289,7 @@ impl Running {
 /// Listens until nobody subscribes any more.
 async fn listen(hub: &Hub, mut listener: Listener) -> Result<()> {
     while let Some(wanted) = hub.wanted() {
-        let known: BTreeSet<String> = listener.channels().map(str::to_owned).collect();
+        let known: HashSet<String> = listener.channels().map(str::to_owned).collect();
         listener.settle().await?;
         for channel in known.difference(&wanted) {
             listener.unlisten(channel).await?;
@@ -326,10 +326,10 @@ impl Hub {
 
     /// The channels that anybody wants; `None` when nobody wants any, after which no task
     /// runs.
-    fn wanted(&self) -> Option<BTreeSet<String>> {
+    fn wanted(&self) -> Option<HashSet<String>> {
         let mut state = self.state();
         let subscribers = state.subscribers.iter();
-        let wanted: BTreeSet<String> = subscribers
+        let wanted: HashSet<String> = subscribers
             .filter(|inbox| inbox.is_live())
             .flat_map(|inbox| inbox.channels.iter().cloned())
             .collect();

@@ -1,32 +1,32 @@
 //! The errors of codecs, off the fast path, and what they advise.
 
 use std::any::type_name;
+use std::fmt::Display;
 
 use super::integer::is_oid_like;
 use crate::buffer::TooLong;
 use crate::error::{DecodeError, EncodeError};
 use crate::types::{Extension, Kind, Type, oid};
 
+/// What is said where neither side takes the other's type.
+const MISMATCH: &str = "the types don't match";
+
 /// A `T` can't be written as a `ty`.
 #[cold]
 pub fn wrong_encode_type<T: ?Sized>(ty: &Type) -> EncodeError {
-    EncodeError::new("the types don't match")
-        .with_types(ty, rust_name::<T>())
-        .with_hint(advice(ty))
+    mismatched_value(ty, type_name::<T>())
 }
 
 /// A `ty` can't be read into a `T`.
 #[cold]
 pub fn wrong_decode_type<T: ?Sized>(ty: &Type) -> DecodeError {
-    DecodeError::new("the types don't match")
-        .with_types(ty, rust_name::<T>())
-        .with_hint(advice(ty))
+    mismatched_target(ty, type_name::<T>())
 }
 
 /// This `T` has no place in a `ty`.
 #[cold]
-pub fn out_of_range<T: ?Sized>(ty: &Type, value: impl std::fmt::Display) -> EncodeError {
-    EncodeError::new(format!("{value} is out of range")).with_types(ty, rust_name::<T>())
+pub fn out_of_range<T: ?Sized>(ty: &Type, value: impl Display) -> EncodeError {
+    excessive_value(ty, type_name::<T>(), &value)
 }
 
 /// A `ty` goes as text only, and a `T` has no text form.
@@ -40,9 +40,7 @@ pub fn missing_binary_form<T: ?Sized>(ty: &Type) -> EncodeError {
 /// A text in an array's text form isn't there as it is meant, and a `T` borrows.
 #[cold]
 pub(super) fn not_borrowable<T: ?Sized>(ty: &Type) -> DecodeError {
-    DecodeError::new("its text has quotes or backslashes in it, and can't be borrowed")
-        .with_types(ty, rust_name::<T>())
-        .with_hint("read it into a String")
+    quoted_text(ty, type_name::<T>())
 }
 
 /// What goes wrong with the value inside of a `T`, which is written like it.
@@ -62,8 +60,7 @@ pub fn read_as<T: ?Sized>(error: DecodeError) -> DecodeError {
 /// A value has another length than its type has.
 #[cold]
 pub(super) fn wrong_length<T: ?Sized>(ty: &Type, wanted: usize, length: usize) -> DecodeError {
-    DecodeError::new(format!("it has {length} bytes instead of {wanted}"))
-        .with_types(ty, rust_name::<T>())
+    other_length(ty, type_name::<T>(), wanted, length)
 }
 
 /// The protocol's lengths are 32-bit integers with a sign.
@@ -74,7 +71,39 @@ pub(super) fn too_long(error: TooLong) -> EncodeError {
 
 /// The name of a Rust type without the paths of modules: `Option<String>`.
 pub fn rust_name<T: ?Sized>() -> String {
-    let full = type_name::<T>();
+    without_paths(type_name::<T>())
+}
+
+// What these functions have in common for all types is compiled once.
+
+fn mismatched_value(ty: &Type, full: &str) -> EncodeError {
+    EncodeError::new(MISMATCH)
+        .with_types(ty, without_paths(full))
+        .with_hint(advice(ty))
+}
+
+fn mismatched_target(ty: &Type, full: &str) -> DecodeError {
+    DecodeError::new(MISMATCH)
+        .with_types(ty, without_paths(full))
+        .with_hint(advice(ty))
+}
+
+fn excessive_value(ty: &Type, full: &str, value: &dyn Display) -> EncodeError {
+    EncodeError::new(format!("{value} is out of range")).with_types(ty, without_paths(full))
+}
+
+fn quoted_text(ty: &Type, full: &str) -> DecodeError {
+    DecodeError::new("its text has quotes or backslashes in it, and can't be borrowed")
+        .with_types(ty, without_paths(full))
+        .with_hint("read it into a String")
+}
+
+fn other_length(ty: &Type, full: &str, wanted: usize, length: usize) -> DecodeError {
+    DecodeError::new(format!("it has {length} bytes instead of {wanted}"))
+        .with_types(ty, without_paths(full))
+}
+
+fn without_paths(full: &str) -> String {
     let mut short = String::with_capacity(full.len());
     let mut word = 0;
     for character in full.chars() {

@@ -1,6 +1,5 @@
 //! [`Environment`]: what a configuration is completed from.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,7 +27,8 @@ use std::sync::OnceLock;
 pub struct Environment {
     /// Whether the process's variables count, under those below.
     inherits: bool,
-    variables: BTreeMap<OsString, OsString>,
+    /// By name, in its order.
+    variables: Vec<(OsString, OsString)>,
     /// Whether what is not given below is asked of the operating system.
     asks_system: bool,
     user: Option<String>,
@@ -72,7 +72,9 @@ impl Environment {
                 name.starts_with(b"PG") || HOME_VARIABLES.iter().any(|v| v.as_bytes() == name)
             });
             for (name, value) in own {
-                this.variables.entry(name).or_insert(value);
+                if let Err(place) = this.place(&name) {
+                    this.variables.insert(place, (name, value));
+                }
             }
         }
         this
@@ -89,7 +91,7 @@ impl Environment {
     pub fn empty() -> Self {
         Self {
             inherits: false,
-            variables: BTreeMap::new(),
+            variables: Vec::new(),
             asks_system: false,
             user: None,
             program: None,
@@ -107,7 +109,11 @@ impl Environment {
     /// ```
     #[must_use]
     pub fn variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.variables.insert(name.into(), value.into());
+        let variable = (name.into(), value.into());
+        match self.place(&variable.0) {
+            Ok(place) => self.variables[place] = variable,
+            Err(place) => self.variables.insert(place, variable),
+        }
         self
     }
 
@@ -178,11 +184,17 @@ impl Environment {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<OsString> {
-        match self.variables.get(OsStr::new(name)) {
-            Some(value) => Some(value.clone()),
-            None if self.inherits => std::env::var_os(name),
-            None => None,
+        match self.place(OsStr::new(name)) {
+            Ok(place) => Some(self.variables[place].1.clone()),
+            Err(_) if self.inherits => std::env::var_os(name),
+            Err(_) => None,
         }
+    }
+
+    /// Where a variable is, or else where it belongs.
+    fn place(&self, name: &OsStr) -> Result<usize, usize> {
+        self.variables
+            .binary_search_by(|(known, _)| known.as_os_str().cmp(name))
     }
 
     /// The directory of `.pgpass`, `.pg_service.conf` and `.postgresql`
@@ -265,9 +277,10 @@ impl Default for Environment {
 /// Shows the names of variables only: `PGPASSWORD` is one of them.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.variables.iter().map(|(name, _)| name).collect();
         f.debug_struct("Environment")
             .field("inherits", &self.inherits)
-            .field("variables", &self.variables.keys().collect::<Vec<_>>())
+            .field("variables", &names)
             .field("asks_system", &self.asks_system)
             .field("user", &self.user)
             .field("program", &self.program)
