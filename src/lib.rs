@@ -27,6 +27,9 @@ pub mod internals {
     pub mod row {
         pub use crate::row::internals::*;
     }
+    pub mod startup {
+        pub use kornak_client::startup::*;
+    }
     pub mod transport {
         pub use crate::transport::*;
     }

@@ -23,10 +23,12 @@ use std::path::Path;
 
 use kornak::error::ServerError;
 use kornak::internals::buffer::{ReadBuffer, WriteBuffer};
-use kornak::internals::protocol::scram::{BindingPolicy, EndPoint, ScramLimits};
 use kornak::internals::protocol::{
-    At, AuthenticationPolicy, BindTemplate, CopyInReply, Core, Credentials, Methods, Part,
-    Progress, RowBytes, Sink, Startup, StartupProgress, Unit, Versions,
+    At, BindTemplate, CopyInReply, Core, Part, Progress, RowBytes, Sink, Unit,
+};
+use kornak::internals::startup::scram::{BindingPolicy, EndPoint, ScramLimits};
+use kornak::internals::startup::{
+    AuthenticationPolicy, Credentials, Methods, Startup, StartupProgress, Versions,
 };
 use kornak::internals::wire::TransactionStatus;
 use kornak::internals::wire::backend::{

@@ -1,4 +1,5 @@
-//! The layers of `kornak` that do I/O, all but the TLS library: sockets, connections and the pool.
+//! The layers of `kornak` that do I/O, all but the TLS library: sockets, connections and the pool; and
+//! the dialogue that starts a session.
 //!
 //! Depend on `kornak`, which shows what of it is for applications. This crate is a part of that, of
 //! exactly the same version, and nothing here is covered by semantic versioning: it stands by
@@ -6,6 +7,8 @@
 
 pub mod connection;
 pub mod pool;
+#[doc(hidden)]
+pub mod startup;
 #[doc(hidden)]
 pub mod transport;
 

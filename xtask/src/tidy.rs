@@ -12,13 +12,13 @@ use crate::source::{SourceFile, code_of, without_tests, words};
 
 /// Modules that hold no I/O, no clock and no lock: they run the same in a test, a fuzzer
 /// and a thread of one's own.
-const PURE: [&str; 5] = ["buffer", "wire", "protocol", "types", "codec"];
+const PURE: [&str; 6] = ["buffer", "wire", "protocol", "startup", "types", "codec"];
 
 /// Modules beside those that know nothing of the runtime.
 const WITHOUT_RUNTIME: [&str; 5] = ["error", "config", "row", "params", "statement"];
 
 /// Modules that read what a peer sends and must find a value or an error in any of it.
-const TOTAL: [&str; 4] = ["wire", "protocol", "types", "codec"];
+const TOTAL: [&str; 5] = ["wire", "protocol", "startup", "types", "codec"];
 
 /// Modules that may start tasks.
 const SPAWNING: [&str; 3] = ["pool", "replication", "blocking"];

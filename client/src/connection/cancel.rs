@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::endpoint::Endpoint;
 use crate::buffer::WriteBuffer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::CancelKey;
+use crate::startup::CancelKey;
 use crate::transport::Stream;
 use crate::wire::frontend;
 

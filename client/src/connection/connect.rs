@@ -18,7 +18,7 @@ use super::roles::Fitness;
 use super::{Connection, observe};
 use crate::config::{self, Config, Resolution, ResolvedConfig, Secret};
 use crate::error::{Error, ErrorKind, Outcome, Result, SqlState};
-use crate::protocol::scram::ScramKeys;
+use crate::startup::scram::ScramKeys;
 use crate::statement::Knowledge;
 use crate::transport::TlsProvider;
 

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::tls_options::{stamps, tls_options};
 use crate::config::{self, ResolvedConfig, SslMode, SslNegotiation, TlsOptions, Verification};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::scram::EndPoint;
+use crate::startup::scram::EndPoint;
 use crate::transport::{
     Keepalive, SocketBuffers, Stream, TcpOptions, TlsAnswer, TlsConnector, TlsProvider, TlsStart,
     UnixOptions, connect_tcp, connect_unix, request_tls,

@@ -11,9 +11,10 @@ use super::{CancelToken, Connection};
 use crate::buffer::{ReadBuffer, WriteBuffer};
 use crate::config::{self, AuthMethod, ChannelBinding, ProtocolVersion, ResolvedConfig, Secret};
 use crate::error::{Error, ErrorKind, Outcome, Result, SqlState};
-use crate::protocol::scram::{BindingPolicy, GivenKeys, ScramLimits};
-use crate::protocol::{
-    AuthenticationPolicy, Core, Credentials, Methods, Startup, StartupProgress, Versions,
+use crate::protocol::Core;
+use crate::startup::scram::{BindingPolicy, GivenKeys, ScramLimits};
+use crate::startup::{
+    AuthenticationPolicy, Credentials, Methods, Startup, StartupProgress, Versions,
 };
 use crate::transport::Stream;
 

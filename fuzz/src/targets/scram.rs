@@ -3,8 +3,8 @@
 //! An input is lines: what to do in the first, then the server's messages. Whatever they
 //! say, the exchange may end well only with a server that knows the password.
 
-use kornak::internals::protocol::saslprep;
-use kornak::internals::protocol::scram::{
+use kornak::internals::startup::saslprep;
+use kornak::internals::startup::scram::{
     BindingPolicy, ChannelBinding, EndPoint, Progress, Scram, ScramLimits,
 };
 

@@ -10,7 +10,7 @@ use crate::source::{SourceFile, block, code_of, line_at};
 const FOLDERS: [&str; 3] = ["core/src/", "client/src/", "src/"];
 
 /// The rank of each module of [`FOLDERS`].
-const RANKS: [(&str, u32); 17] = [
+const RANKS: [(&str, u32); 18] = [
     ("error", 0),
     ("buffer", 1),
     ("wire", 2),
@@ -19,6 +19,7 @@ const RANKS: [(&str, u32); 17] = [
     ("transport", 3),
     ("config", 3),
     ("codec", 4),
+    ("startup", 4),
     ("tls", 4),
     ("row", 5),
     ("params", 5),

@@ -7,7 +7,7 @@ use xtask::server::{PASSWORD, Role, Server};
 use super::*;
 use crate::config::Environment;
 use crate::connection::login::slices;
-use crate::protocol::scram::ROUNDS_PER_SLICE;
+use crate::startup::scram::ROUNDS_PER_SLICE;
 use crate::transport::{Handshake, Socket, TlsConnector, TlsOptions, TlsStart};
 
 fn scram_config() -> Config {
@@ -234,7 +234,7 @@ async fn r36_a_cancel_has_a_deadline_too() {
         Address::tcp((address, port).into(), &config),
         super::super::endpoint::Encryption::Plain,
     );
-    let key = crate::protocol::CancelKey {
+    let key = crate::startup::CancelKey {
         process_id: 1,
         secret: [0; 4].into(),
     };

@@ -7,9 +7,8 @@ use std::path::Path;
 use kornak::Result;
 use kornak::error::ServerError;
 use kornak::internals::buffer::{ReadBuffer, WriteBuffer};
-use kornak::internals::protocol::{
-    At, BindTemplate, Core, Progress, RowBytes, Sink, StartupProgress,
-};
+use kornak::internals::protocol::{At, BindTemplate, Core, Progress, RowBytes, Sink};
+use kornak::internals::startup::StartupProgress;
 use kornak::internals::wire::backend::{DataRow, RowDescription};
 
 use super::list;

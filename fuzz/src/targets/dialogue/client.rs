@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 use kornak::Result;
 use kornak::error::ErrorKind;
 use kornak::internals::buffer::{ReadBuffer, WriteBuffer};
-use kornak::internals::protocol::scram::{BindingPolicy, EndPoint, ScramLimits};
-use kornak::internals::protocol::{
-    AuthenticationPolicy, BindTemplate, Core, Credentials, Methods, Progress, Startup,
-    StartupProgress, Versions,
+use kornak::internals::protocol::{BindTemplate, Core, Progress};
+use kornak::internals::startup::scram::{BindingPolicy, EndPoint, ScramLimits};
+use kornak::internals::startup::{
+    AuthenticationPolicy, Credentials, Methods, Startup, StartupProgress, Versions,
 };
 use kornak::internals::wire::{TransactionStatus, frontend};
 

@@ -1,17 +1,22 @@
-//! [`Startup`]: from StartupMessage to the first ReadyForQuery.
+//! [`Startup`]: from StartupMessage to the first ReadyForQuery, and what authentication computes,
+//! without I/O and clocks.
 //!
 //! Source: manual, "Message Flow", Start-up; libpq's `PQconnectPoll` and `pg_fe_sendauth`.
 
+pub mod md5;
+pub mod saslprep;
+pub mod scram;
+
 use std::fmt;
 
-use super::md5::md5_password;
-use super::scram::{
-    self, BindingPolicy, ChannelBinding, EndPoint, GivenKeys, ROUNDS_PER_SLICE, Scram, ScramKeys,
+use self::md5::md5_password;
+use self::scram::{
+    BindingPolicy, ChannelBinding, EndPoint, GivenKeys, ROUNDS_PER_SLICE, Scram, ScramKeys,
     ScramLimits,
 };
-use super::sink::Sink;
 use crate::buffer::{ReadBuffer, WriteBuffer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::Sink;
 use crate::wire::backend::{
     Authentication, BackendKeyData, NegotiateProtocolVersion, NotificationResponse,
     ParameterStatus, ReadyForQuery, SaslMechanisms, to_server_error,
@@ -97,7 +102,7 @@ pub struct CancelKey {
 /// What [`Startup`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartupProgress {
-    /// More bytes; `needed` as in [`Progress`](super::Progress).
+    /// More bytes; `needed` as in [`Progress`](crate::protocol::Progress).
     NeedInput {
         /// The message's length, in bytes.
         needed: usize,
