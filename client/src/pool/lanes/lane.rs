@@ -253,11 +253,11 @@ impl Future for Driver {
         *is_fresh = false;
         lane.is_loading.store(false, Ordering::Relaxed);
         *driver = Some(cx.waker().clone());
-        let before = queued.owed();
         // Who waits is told of their own errors, and a connection that is closed takes no more.
         let _ = connection.poll_queued(cx, queued);
         queued.swap_woken(woken);
-        let room = before - queued.owed();
+        // All of it, and not what has just been left: else whoever stands in line stays there.
+        let room = lanes.limit.saturating_sub(queued.owed());
         lane.load.store(queued.owed(), Ordering::SeqCst);
         let makes_way = outlook.is_closed
             || lanes.is_in_the_way(&outlook)
