@@ -156,7 +156,10 @@ fn table(
         );
         for driver in &plan.drivers {
             let Some(one) = of_setting.iter().find(|one| one.is(line, driver)) else {
-                let _ = writeln!(out, "| {} | {driver} | not available |", name(line));
+                // Without a pool it is no other than Kornak.
+                if *driver != "kornak-queued" {
+                    let _ = writeln!(out, "| {} | {driver} | not available |", name(line));
+                }
                 continue;
             };
             let ratio = raw.map_or(String::new(), |raw| format!("{:.2}", one.rate() / raw));
@@ -234,7 +237,10 @@ fn rate_of(of_setting: &[&Measured], line: Line, driver: &str) -> Option<f64> {
 
 /// In what a peer beats Kornak, if it does.
 fn loss(setting: Setting, line: Line, one: &Measured, kornak: Option<f64>) -> Option<String> {
-    if matches!(one.driver, "raw" | "raw-decode" | "kornak") {
+    if matches!(
+        one.driver,
+        "raw" | "raw-decode" | "kornak" | "kornak-queued"
+    ) {
         return None;
     }
     match kornak {
