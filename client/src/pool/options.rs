@@ -256,6 +256,8 @@ impl PoolBuilder {
     ///   it a [timeout](Self::query_timeout), or use the transaction for it.
     /// - A statement that is given up, by its deadline or because its future was dropped, is not
     ///   cancelled while somebody waits behind it, but runs to its end.
+    /// - Rows are kept as they came until the statement is over, and read then: a large result
+    ///   takes its memory twice for a moment. It is a slow statement, too.
     /// - All who have a statement on a connection learn of its loss.
     /// - Such a connection is lent to all of them at once: `before_acquire` and `after_release`
     ///   see it before the first and after the last.
