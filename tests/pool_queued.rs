@@ -234,6 +234,28 @@ async fn r5_a_connection_on_which_nobody_waits_any_more_is_cancelled_and_comes_b
 }
 
 #[tokio::test]
+async fn r53_the_reply_to_who_has_left_goes_to_nobody_who_comes_after() {
+    let mut stage = Stage::set(|builder| builder).await;
+    let front = stage.front().await;
+    let kept = stage.behind(1);
+    let left: Vec<_> = (100..103).map(|number| stage.behind(number)).collect();
+    tokio::task::yield_now().await;
+    for task in left {
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+    let behind: Vec<_> = (2..5).map(|number| stage.behind(number)).collect();
+    tokio::task::yield_now().await;
+    stage.unlock().await;
+    assert_eq!(ended(front).await.unwrap(), 1);
+    assert_eq!(ended(kept).await.unwrap(), 1);
+    for (number, task) in (2..).zip(behind) {
+        assert_eq!(ended(task).await.unwrap(), number);
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_deadline_ends_the_wait_behind_a_slow_statement_and_nothing_else() {
     let mut stage = Stage::set(|builder| builder).await;
     let front = stage.front().await;
