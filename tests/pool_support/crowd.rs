@@ -91,13 +91,17 @@ async fn run(
                     } else {
                         Box::pin(borrow_once(&pool, &mut random, may_kill, &tally))
                     };
-                    // It is dropped at a poll that it was woken for.
+                    // It is dropped at a poll that it was woken for, or before it is.
+                    let is_hasty = shares && left < u64::MAX;
                     poll_fn(|cx| {
                         if left == 0 {
                             tally.drops.fetch_add(1, Ordering::Relaxed);
                             return Poll::Ready(());
                         }
                         left -= 1;
+                        if is_hasty {
+                            cx.waker().wake_by_ref();
+                        }
                         one.as_mut().poll(cx)
                     })
                     .await;
