@@ -1,7 +1,7 @@
 //! TLS and what hangs on it, on real servers with certificates made here.
 
 use kornak::config::{Config, Environment, SslMode};
-use kornak::{Connection, ErrorKind, SqlState};
+use kornak::{Connection, ErrorKind, Pool, SqlState};
 use support::address::Address;
 use support::certificates::{Authority, Flaw};
 use support::deadline::{GENEROUS, within};
@@ -376,6 +376,43 @@ async fn r25_large_values_pass_through_small_windows_over_tls() {
         .await
         .expect("it answers");
     assert!(echoed == value);
+}
+
+#[tokio::test]
+async fn r19_tasks_that_share_tls_connections_each_get_their_own_answers() {
+    let authority = Authority::new();
+    let server = authority.cluster(major(), Flaw::None);
+    let config = config(server.port())
+        .sslmode(SslMode::VerifyFull)
+        .sslrootcert(authority.root_file());
+    let builder = Pool::builder().max_size(2).queue_statements(16);
+    let pool = builder.connect(config).await.expect("it is let in");
+    let is_encrypted: bool = pool
+        .fetch_one(
+            "select ssl from pg_stat_ssl where pid = pg_backend_pid()",
+            (),
+        )
+        .await
+        .expect("it answers");
+    assert!(is_encrypted);
+    let tasks: Vec<_> = (0..48_i32)
+        .map(|task| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                for turn in 0..50_i32 {
+                    let number = 100 * task + turn;
+                    // Some replies are longer than a record of TLS.
+                    let text = "elephant".repeat(number as usize % 7 * 500);
+                    let echo = pool.fetch_one("select $1::int4, $2::text", (number, &*text));
+                    let echoed: (i32, String) = echo.await.expect("it answers");
+                    assert!(echoed == (number, text), "{number}");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        within(GENEROUS * 2, "a task", task).await.expect("it ends");
+    }
 }
 
 #[tokio::test]
