@@ -197,12 +197,15 @@ impl TlsSetup {
     pub(super) fn new(config: &ResolvedConfig, provider: Option<&dyn TlsProvider>) -> Result<Self> {
         let options = config.tls().clone();
         let mode = options.mode();
-        // Looked at before they are read: what is replaced meanwhile is read again.
-        let stamps = stamps(&options);
-        let connector = match provider {
-            _ if mode == SslMode::Disable || !has_network(config) => None,
-            Some(provider) => Some(provider.connector(&tls_options(&options)?)?),
-            None if matches!(mode, SslMode::Allow | SslMode::Prefer) => None,
+        let (connector, stamps) = match provider {
+            _ if !needs_tls(config) => (None, Vec::new()),
+            Some(provider) => {
+                // Looked at before they are read: what is replaced meanwhile is read again.
+                let stamps = stamps(&options);
+                let connector = provider.connector(&tls_options(&options)?)?;
+                (Some(connector), stamps)
+            }
+            None if matches!(mode, SslMode::Allow | SslMode::Prefer) => (None, Vec::new()),
             None => {
                 return Err(Error::new(
                     ErrorKind::Unsupported,
@@ -226,11 +229,10 @@ impl TlsSetup {
         config: &ResolvedConfig,
         provider: Option<&dyn TlsProvider>,
     ) -> bool {
-        let is_needed =
-            provider.is_some() && self.options.mode() != SslMode::Disable && has_network(config);
+        let is_set_up = provider.is_some() && needs_tls(config);
         self.options == *config.tls()
-            && is_needed == self.connector.is_some()
-            && self.stamps == stamps(&self.options)
+            && is_set_up == self.connector.is_some()
+            && (!is_set_up || self.stamps == stamps(&self.options))
     }
 
     #[cfg(test)]
@@ -262,9 +264,10 @@ impl TlsSetup {
     }
 }
 
-/// Whether any host is reached otherwise than by a Unix socket, on which there is no TLS.
-fn has_network(config: &ResolvedConfig) -> bool {
-    config.hosts().iter().any(|host| !host.is_unix())
+/// Whether TLS may come to pass: it is not switched off, and a host is reached otherwise than by a
+/// Unix socket, on which there is none.
+fn needs_tls(config: &ResolvedConfig) -> bool {
+    config.tls().mode() != SslMode::Disable && config.hosts().iter().any(|host| !host.is_unix())
 }
 
 impl Tls {

@@ -63,6 +63,9 @@ impl HostMemory {
         if balance == LoadBalanceHosts::Random {
             shuffle(&mut places)?;
         }
+        if places.len() < 2 {
+            return Ok(places);
+        }
         let now = Instant::now();
         let seen = self.lock();
         let standing = |place| match seen.get(&*name(place)) {
