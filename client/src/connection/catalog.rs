@@ -284,7 +284,7 @@ impl Connection {
             rows: Vec::new(),
         };
         let mut sink = WarmSink::new(&mut rows);
-        let progress = self.exchange(&mut sink).await?;
+        let progress = self.exchange_dyn(&mut sink).await?;
         self.end_exchange(progress, sink.reply)?.check()?;
         self.statements.settle(&name);
         let found: HashMap<u32, TypeRow> = rows.rows.into_iter().map(|row| (row.0, row)).collect();

@@ -78,7 +78,7 @@ impl Connection {
         let in_transaction = self.is_in_transaction();
         let cold = self.start_cold(sql, params, known)?;
         let mut sink = ColdSink::new(collector, &cold.types);
-        let progress = self.exchange(&mut sink).await?;
+        let progress = self.exchange_dyn(&mut sink).await?;
         let (reply, learnt) = sink.into_parts();
         let reply = self.end_exchange(progress, reply)?;
         let refused = known.is_some() && reply.was_refused();

@@ -257,7 +257,7 @@ impl Connection {
         self.statements.begin_parse(&name);
         let mut ignore = Ignore;
         let mut sink = ColdSink::new(&mut ignore, &known_types);
-        let progress = self.exchange(&mut sink).await?;
+        let progress = self.exchange_dyn(&mut sink).await?;
         let (reply, learnt) = sink.into_parts();
         let reply = self.end_exchange(progress, reply)?;
         self.settle(&name, &reply);
@@ -285,7 +285,7 @@ impl Connection {
         self.start_unit(|unit| unit.prepare(0, "", sql, &[]))?;
         let mut ignore = Ignore;
         let mut sink = ColdSink::new(&mut ignore, &known_types);
-        let progress = self.exchange(&mut sink).await?;
+        let progress = self.exchange_dyn(&mut sink).await?;
         let (reply, learnt) = sink.into_parts();
         let reply = self.end_exchange(progress, reply)?;
         reply.check()?;
@@ -320,7 +320,7 @@ impl Connection {
     pub(super) async fn finish_unprepared(&mut self) -> Result<Reply> {
         let mut ignore = Ignore;
         let mut sink = WarmSink::new(&mut ignore);
-        let progress = self.exchange(&mut sink).await?;
+        let progress = self.exchange_dyn(&mut sink).await?;
         self.end_exchange(progress, sink.reply)?.check()
     }
 
@@ -484,6 +484,12 @@ impl Connection {
     pub(super) async fn exchange<S: Sink>(&mut self, sink: &mut S) -> Result<Progress> {
         let link = &mut *self.link;
         poll_fn(|cx| link.poll_exchange(cx, sink, Until::Idle)).await
+    }
+
+    /// As [`exchange`](Self::exchange), by [`poll_exchange_dyn`](super::link::Link::poll_exchange_dyn).
+    pub(super) async fn exchange_dyn<S: Sink>(&mut self, sink: &mut S) -> Result<Progress> {
+        let link = &mut *self.link;
+        poll_fn(|cx| link.poll_exchange_dyn(cx, sink, Until::Idle)).await
     }
 
     /// Whether the replies are in, and nothing in them needs a second look: what nearly every

@@ -4,6 +4,7 @@ use std::io;
 use std::task::{Context, Poll, Waker};
 
 use super::session::{CLIENT_ENCODING, Observed, Session};
+use super::sinks::Nothing;
 use super::timer::{Limit, Timer};
 use crate::buffer::{ReadBuffer, WriteBuffer};
 use crate::error::{Error, ErrorKind, Outcome, Result, ServerError};
@@ -101,7 +102,7 @@ impl Link {
     /// # Errors
     ///
     /// A timeout leaves the dialogue as it is. Every other error has closed the connection.
-    pub(super) fn poll_exchange<S: Sink>(
+    pub(super) fn poll_exchange<S: Sink + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
         sink: &mut S,
@@ -157,13 +158,24 @@ impl Link {
         }
     }
 
+    /// As [`poll_exchange`](Self::poll_exchange), for a sink that is not worth code of its own:
+    /// one that hears a statement's first execution, or the driver's own.
+    pub(super) fn poll_exchange_dyn(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut dyn Sink,
+        until: Until,
+    ) -> Poll<Result<Progress>> {
+        self.poll_exchange(cx, sink, until)
+    }
+
     /// Handles what has come; nothing where the core itself has something to say to it first.
     ///
     /// # Errors
     ///
     /// What breaks the dialogue.
     #[inline]
-    fn handle_input<S: Sink>(&mut self, sink: &mut S) -> Result<Option<Progress>> {
+    fn handle_input<S: Sink + ?Sized>(&mut self, sink: &mut S) -> Result<Option<Progress>> {
         let mut observed = Observed {
             session: &mut self.session,
             sink,
@@ -204,13 +216,7 @@ impl Link {
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..READS_PER_CLOCK {
             let read = self.poll_read(&mut cx, 0);
-            let mut observed = Observed {
-                session: &mut self.session,
-                sink: &mut super::sinks::Nothing,
-            };
-            if let Err(error) = self.core.handle_input(&mut self.input, &mut observed) {
-                return Err(self.close(error));
-            }
+            self.handle_unasked()?;
             match read {
                 Poll::Pending => return Ok(self.input.is_empty() && self.core.is_idle()),
                 Poll::Ready(Ok(())) => {}
@@ -244,13 +250,18 @@ impl Link {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Pending => return self.timer.poll_expired(cx).map(|()| Err(timed_out())),
         }
-        let mut observed = Observed {
+        Poll::Ready(self.handle_unasked())
+    }
+
+    /// Handles what has come and nobody asked for.
+    fn handle_unasked(&mut self) -> Result<()> {
+        let mut observed = Observed::<dyn Sink> {
             session: &mut self.session,
-            sink: &mut super::sinks::Nothing,
+            sink: &mut Nothing,
         };
         match self.core.handle_input(&mut self.input, &mut observed) {
-            Ok(_) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(self.close(error))),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.close(error)),
         }
     }
 

@@ -125,7 +125,7 @@ impl Connection {
         self.hygiene.note(prepared.is_plain());
         let mut ignore = Ignore;
         let mut sink = WarmSink::new(&mut ignore);
-        let progress = self.exchange(&mut sink).await?;
+        let progress = self.exchange_dyn(&mut sink).await?;
         let reply = self.end_exchange(progress, sink.reply)?;
         // Within a transaction it can't be tried again.
         self.is_stale(&prepared, &reply);
@@ -203,7 +203,7 @@ impl Connection {
         self.hygiene.note(cold.prepared.is_plain());
         let mut ignore = Ignore;
         let mut sink = ColdSink::new(&mut ignore, &cold.types);
-        let progress = self.exchange(&mut sink).await?;
+        let progress = self.exchange_dyn(&mut sink).await?;
         let (reply, learnt) = sink.into_parts();
         let reply = self.end_exchange(progress, reply)?;
         if reply.was_refused() {

@@ -124,7 +124,7 @@ impl Connection {
             return Ok(false);
         }
         let link = &mut *self.link;
-        let rest = poll_fn(|cx| link.poll_exchange(cx, &mut Nothing, Until::Idle));
+        let rest = poll_fn(|cx| link.poll_exchange_dyn(cx, &mut Nothing, Until::Idle));
         if !is_worth_a_cancel {
             rest.await?;
             return Ok(true);
@@ -156,7 +156,7 @@ impl Connection {
                 Poll::Pending => false,
             };
             if !is_drained {
-                is_drained = match link.poll_exchange(cx, &mut Nothing, Until::Idle) {
+                is_drained = match link.poll_exchange_dyn(cx, &mut Nothing, Until::Idle) {
                     Poll::Ready(result) => result.map(|_| true)?,
                     Poll::Pending => false,
                 };
@@ -193,7 +193,7 @@ impl Connection {
         loop {
             if let Some(outcome) = &mut self.undoing {
                 let link = &mut *self.link;
-                poll_fn(|cx| link.poll_exchange(cx, outcome, Until::Idle)).await?;
+                poll_fn(|cx| link.poll_exchange_dyn(cx, outcome, Until::Idle)).await?;
                 if let Some(error) = outcome.error.take() {
                     let error = server_error(*error)
                         .with_context("an abandoned transaction could not be rolled back");

@@ -131,7 +131,7 @@ impl Connection {
         self.start_unit(|unit| unit.execute_unprepared(0, question))?;
         let mut answer = Answer::default();
         let mut sink = WarmSink::new(&mut answer);
-        let progress = self.exchange(&mut sink).await?;
+        let progress = self.exchange_dyn(&mut sink).await?;
         let reply = sink.reply;
         self.end_exchange(progress, reply)?.check()?;
         Ok(answer.text)

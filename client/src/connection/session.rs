@@ -206,13 +206,16 @@ impl fmt::Debug for Handlers {
 }
 
 /// Gives the session what belongs to no operation, and the sink everything else.
-pub(super) struct Observed<'a, S> {
+pub(super) struct Observed<'a, S: ?Sized> {
     pub(super) session: &'a mut Session,
     pub(super) sink: &'a mut S,
 }
 
-impl<S: Sink> Sink for Observed<'_, S> {
-    const SHARES_ROWS: bool = S::SHARES_ROWS;
+impl<S: Sink + ?Sized> Sink for Observed<'_, S> {
+    #[inline]
+    fn shares_rows(&self) -> bool {
+        self.sink.shares_rows()
+    }
 
     fn on_parse_complete(&mut self, at: At) {
         self.sink.on_parse_complete(at);

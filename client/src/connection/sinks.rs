@@ -149,7 +149,10 @@ impl<'a, C> ColdSink<'a, C> {
 }
 
 impl<C: Collector> Sink for WarmSink<'_, C> {
-    const SHARES_ROWS: bool = C::SHARES_ROWS;
+    #[inline]
+    fn shares_rows(&self) -> bool {
+        C::SHARES_ROWS
+    }
 
     fn on_row_description(&mut self, _: At, fields: Option<RowDescription<'_>>) {
         if let Some(expected) = self.expected {
@@ -188,7 +191,10 @@ impl<C: Collector> Sink for WarmSink<'_, C> {
 }
 
 impl<C: Collector> Sink for ColdSink<'_, C> {
-    const SHARES_ROWS: bool = C::SHARES_ROWS;
+    #[inline]
+    fn shares_rows(&self) -> bool {
+        C::SHARES_ROWS
+    }
 
     fn on_parse_complete(&mut self, _: At) {
         self.warm.reply.parsed = true;

@@ -273,10 +273,12 @@ async fn begin_shared<T: for<'r> FromRow<'r>, P: Params>(
     // Nothing is held back: the types of the columns are known, unless they are others by now.
     let mut sink = ColdSink::new(batch, &cold.types).without_holding();
     let link = &mut *connection.link;
-    let progress = poll_fn(|cx| match link.poll_exchange(cx, &mut sink, Until::Idle) {
-        Poll::Pending if sink.is_bound() => Poll::Ready(Ok(Progress::Paused)),
-        polled => polled,
-    })
+    let progress = poll_fn(
+        |cx| match link.poll_exchange_dyn(cx, &mut sink, Until::Idle) {
+            Poll::Pending if sink.is_bound() => Poll::Ready(Ok(Progress::Paused)),
+            polled => polled,
+        },
+    )
     .await?;
     let (reply, learnt) = sink.into_parts();
     let reply = connection.end_exchange(progress, reply)?;

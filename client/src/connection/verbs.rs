@@ -414,7 +414,7 @@ async fn script(connection: &mut Connection, sql: &str, limit: Limit) -> Result<
     let mut sink = Script::default();
     let link = &mut *connection.link;
     let progress =
-        std::future::poll_fn(|cx| link.poll_exchange(cx, &mut sink, Until::Idle)).await?;
+        std::future::poll_fn(|cx| link.poll_exchange_dyn(cx, &mut sink, Until::Idle)).await?;
     connection.end_exchange(progress, sink.reply)?.check()?;
     Ok(())
 }

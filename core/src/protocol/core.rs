@@ -370,7 +370,7 @@ impl Core {
             }
         };
         let (whole, body) = (frame.total_len(), frame.body.len());
-        if S::SHARES_ROWS && frame.tag == tag::DATA_ROW && body >= SHARED_ROW_THRESHOLD {
+        if sink.shares_rows() && frame.tag == tag::DATA_ROW && body >= SHARED_ROW_THRESHOLD {
             return Ok(Some(Stop::SharedRow {
                 length: whole,
                 body,
@@ -401,7 +401,7 @@ impl Core {
             return show_rows(at, rest, sink);
         }
         while let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(rest) {
-            if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
+            if sink.shares_rows() && row.len() >= SHARED_ROW_THRESHOLD {
                 break;
             }
             *rest = behind;
@@ -439,11 +439,11 @@ impl Core {
     }
 
     /// A large row for a sink that keeps rows: it gets the memory itself.
-    fn handle_shared_row<S: Sink>(
+    fn handle_shared_row(
         &mut self,
         input: &mut ReadBuffer,
         (length, body): (usize, usize),
-        sink: &mut S,
+        sink: &mut dyn Sink,
     ) -> Result<ControlFlow<()>> {
         self.advance(tag::DATA_ROW)?;
         let row = input.take_shared(length).slice(length - body..);
@@ -457,7 +457,7 @@ impl Core {
         Ok(sink.on_row(at, RowBytes::shared(&row)))
     }
 
-    fn handle_frame<S: Sink>(&mut self, frame: Frame<'_>, sink: &mut S) -> Result<ControlFlow<()>> {
+    fn handle_frame(&mut self, frame: Frame<'_>, sink: &mut dyn Sink) -> Result<ControlFlow<()>> {
         match frame.tag {
             tag::NOTICE_RESPONSE => sink.on_notice(backend::to_server_error(frame.body)?),
             tag::NOTIFICATION_RESPONSE => {
@@ -475,7 +475,7 @@ impl Core {
     }
 
     /// A reply to the front of the queue.
-    fn handle_reply<S: Sink>(&mut self, frame: Frame<'_>, sink: &mut S) -> Result<ControlFlow<()>> {
+    fn handle_reply(&mut self, frame: Frame<'_>, sink: &mut dyn Sink) -> Result<ControlFlow<()>> {
         let wanted = !self.queue.is_front_discarded();
         let Taken { at, stage, copy } = self.advance(frame.tag)?;
         let caller = wanted && !matches!(at.part, Part::Prefix(_));
@@ -551,13 +551,13 @@ impl Core {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn handle_copy_in<S: Sink>(
+    fn handle_copy_in(
         &mut self,
         at: At,
         response: backend::CopyResponse<'_>,
         copy: CopyIn,
         caller: bool,
-        sink: &mut S,
+        sink: &mut dyn Sink,
     ) -> Result<ControlFlow<()>> {
         let reply = if caller {
             sink.on_copy_in(at, response)
@@ -591,7 +591,7 @@ impl Core {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn handle_error<S: Sink>(&mut self, error: ServerError, sink: &mut S) -> Result<()> {
+    fn handle_error(&mut self, error: ServerError, sink: &mut dyn Sink) -> Result<()> {
         if matches!(error.severity(), Severity::Fatal | Severity::Panic) {
             return Err(Error::server(error));
         }

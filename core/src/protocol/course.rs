@@ -114,7 +114,7 @@ fn show_row<S: Sink>(at: At, rest: &mut &[u8], sink: &mut S) -> ControlFlow<()> 
     let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(rest) else {
         return ControlFlow::Continue(());
     };
-    if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
+    if sink.shares_rows() && row.len() >= SHARED_ROW_THRESHOLD {
         return ControlFlow::Continue(());
     }
     *rest = behind;
@@ -136,7 +136,7 @@ pub(super) fn show_rows<S: Sink>(at: At, rest: &mut &[u8], sink: &mut S) -> Cont
         let Some((row, behind)) = split_known::<{ tag::DATA_ROW }>(left) else {
             break ControlFlow::Continue(());
         };
-        if S::SHARES_ROWS && row.len() >= SHARED_ROW_THRESHOLD {
+        if sink.shares_rows() && row.len() >= SHARED_ROW_THRESHOLD {
             break ControlFlow::Continue(());
         }
         left = behind;

@@ -85,8 +85,11 @@ pub enum CopyInReply {
 /// [`Core::handle_input`](super::Core::handle_input) is called again.
 pub trait Sink {
     /// Whether a large row is lifted out of the read buffer without a copy, for a sink that
-    /// keeps it.
-    const SHARES_ROWS: bool = false;
+    /// keeps it. Each sink always says the same.
+    #[inline]
+    fn shares_rows(&self) -> bool {
+        false
+    }
 
     /// ParseComplete.
     fn on_parse_complete(&mut self, at: At) {

@@ -98,7 +98,7 @@ impl Connection {
         self.statements.begin_parse(name);
         self.hygiene.note(is_plain);
         let link = &mut *self.link;
-        let progress = poll_fn(|cx| match link.poll_exchange(cx, sink, Until::Idle) {
+        let progress = poll_fn(|cx| match link.poll_exchange_dyn(cx, sink, Until::Idle) {
             // An error, or the end of another statement: nothing follows by itself.
             Poll::Pending if sink.is_settled() => Poll::Ready(Ok(Progress::Paused)),
             polled => polled,
@@ -124,7 +124,7 @@ impl Connection {
                 Err(error) => error,
             };
         }
-        match poll_fn(|cx| link.poll_exchange(cx, &mut Nothing, Until::Idle)).await {
+        match poll_fn(|cx| link.poll_exchange_dyn(cx, &mut Nothing, Until::Idle)).await {
             Ok(progress) => {
                 let reply = std::mem::take(&mut sink.reply);
                 let ended = self.end_exchange(progress, reply);
@@ -376,7 +376,7 @@ impl<'c> CopyIn<'c> {
             connection, sink, ..
         } = self;
         let link = &mut *connection.link;
-        poll_fn(|cx| link.poll_exchange(cx, sink, Until::Written(left))).await?;
+        poll_fn(|cx| link.poll_exchange_dyn(cx, sink, Until::Written(left))).await?;
         if connection.link.core.has_open_failed() {
             return Err(self.end_failed().await);
         }
@@ -388,7 +388,7 @@ impl<'c> CopyIn<'c> {
             connection, sink, ..
         } = self;
         let link = &mut *connection.link;
-        let polled = link.poll_exchange(cx, sink, Until::Written(left));
+        let polled = link.poll_exchange_dyn(cx, sink, Until::Written(left));
         match ready!(polled) {
             Err(error) => Poll::Ready(Err(io::Error::other(error))),
             Ok(_) if link.core.has_open_failed() => {
@@ -422,7 +422,7 @@ impl<'c> CopyIn<'c> {
             connection, sink, ..
         } = self;
         let link = &mut *connection.link;
-        let progress = poll_fn(|cx| link.poll_exchange(cx, sink, Until::Idle)).await?;
+        let progress = poll_fn(|cx| link.poll_exchange_dyn(cx, sink, Until::Idle)).await?;
         self.is_over = true;
         let reply = std::mem::take(&mut self.sink.reply);
         self.connection.end_exchange(progress, reply)

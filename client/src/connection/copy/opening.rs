@@ -217,7 +217,7 @@ impl Connection {
     async fn give_up_copy(&mut self) -> Result<()> {
         let link = &mut *self.link;
         link.core.abandon(&mut link.output)?;
-        let progress = poll_fn(|cx| link.poll_exchange(cx, &mut Nothing, Until::Idle)).await?;
+        let progress = poll_fn(|cx| link.poll_exchange_dyn(cx, &mut Nothing, Until::Idle)).await?;
         self.end_exchange(progress, Reply::default()).map(|_| ())
     }
 }

@@ -382,7 +382,7 @@ impl<'c, C: Collector, S: Source<Item: Params>> Flight<'c, C, S> {
             return Poll::Pending;
         };
         let link = &mut *self.connection.link;
-        let Poll::Ready(result) = link.poll_exchange(cx, outcome, Until::Idle) else {
+        let Poll::Ready(result) = link.poll_exchange_dyn(cx, outcome, Until::Idle) else {
             return Poll::Pending;
         };
         match std::mem::replace(&mut self.state, State::Over) {
@@ -493,7 +493,10 @@ impl<C> ManySink<C> {
 }
 
 impl<C: Collector> Sink for ManySink<C> {
-    const SHARES_ROWS: bool = C::SHARES_ROWS;
+    #[inline]
+    fn shares_rows(&self) -> bool {
+        C::SHARES_ROWS
+    }
 
     fn on_parse_complete(&mut self, _: At) {
         self.reply.parsed = true;

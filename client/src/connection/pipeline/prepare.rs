@@ -91,7 +91,7 @@ impl Connection {
             prepared: missing.iter().map(|_| Preparing::default()).collect(),
             first: Reply::default(),
         };
-        let progress = self.exchange(&mut sink).await?;
+        let progress = self.exchange_dyn(&mut sink).await?;
         let PrepareSink {
             prepared, first, ..
         } = sink;

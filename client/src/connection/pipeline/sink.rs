@@ -42,7 +42,10 @@ impl<'a, S: Slots> PipelineSink<'a, S> {
 }
 
 impl<S: Slots> Sink for PipelineSink<'_, S> {
-    const SHARES_ROWS: bool = S::SHARES_ROWS;
+    #[inline]
+    fn shares_rows(&self) -> bool {
+        S::SHARES_ROWS
+    }
 
     fn on_row_description(&mut self, at: At, fields: Option<RowDescription<'_>>) {
         if let Part::Statement(index) = at.part {

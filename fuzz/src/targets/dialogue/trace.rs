@@ -112,7 +112,9 @@ impl<'a, const SHARES: bool> Trace<'a, SHARES> {
 }
 
 impl<const SHARES: bool> Sink for Trace<'_, SHARES> {
-    const SHARES_ROWS: bool = SHARES;
+    fn shares_rows(&self) -> bool {
+        SHARES
+    }
 
     fn on_parse_complete(&mut self, at: At) {
         self.success(1, at);
