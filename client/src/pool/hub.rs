@@ -253,7 +253,7 @@ impl Shared {
                 shared: Arc::clone(self),
                 is_over: false,
             };
-            drop(self.runtime.spawn(running.run()));
+            self.spawn(running.run());
         } else {
             self.hub.changed.notify_one();
         }

@@ -258,7 +258,7 @@ impl Pool {
 
     fn new(shared: Arc<Shared>) -> Self {
         shared.start_warm_up(shared.options.min_size);
-        drop(shared.runtime.spawn(Keeper(Arc::clone(&shared)).run()));
+        shared.spawn(Keeper(Arc::clone(&shared)).run());
         Self {
             _owner: Arc::new(Owner(Arc::clone(&shared))),
             shared,

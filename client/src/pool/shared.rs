@@ -85,6 +85,12 @@ impl Shared {
         })
     }
 
+    /// Runs a task of the pool's own, boxed: tokio's part of a task is compiled once for all.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
+        drop(self.runtime.spawn(task));
+    }
+
     pub(super) fn counts(&self) -> Counts {
         self.lock().counts()
     }
@@ -510,12 +516,12 @@ impl Turns for Arc<Shared> {
 
     fn start_connects(&self, count: usize) {
         for _ in 0..count {
-            drop(self.runtime.spawn(Connecting::new(self).run()));
+            self.spawn(Connecting::new(self).run());
         }
     }
 
     fn start_watch(&self) {
-        drop(self.runtime.spawn(Watchman::new(self)));
+        self.spawn(Watchman::new(self));
     }
 
     #[inline]
@@ -587,7 +593,7 @@ impl Lease {
         // The next borrower must not wait for what the last one left behind. On a runtime that
         // has ended the task is dropped, and with it the lease.
         let shared = Arc::clone(shared);
-        let runtime = shared.runtime.clone();
+        let spawner = Arc::clone(&shared);
         let recovery = async move {
             let recovered = shared.recover(self.member_mut());
             if let Ok(true) = tokio::time::timeout(RECOVERY_BUDGET, recovered).await {
@@ -595,7 +601,7 @@ impl Lease {
                 self.give_back();
             }
         };
-        drop(runtime.spawn(recovery));
+        spawner.spawn(recovery);
     }
 }
 

@@ -271,7 +271,7 @@ impl Lanes {
         self.tell_of_room(self.limit - 1);
         let rider = Rider::new(&lane, ticket);
         let shared = &pool.shared;
-        drop(shared.runtime.spawn(Driver::new(shared, lane)));
+        shared.spawn(Driver::new(shared, lane));
         Step::Ride(rider)
     }
 
