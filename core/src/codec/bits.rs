@@ -36,6 +36,7 @@ pub struct ParseBitStringError;
 impl BitString {
     /// The first `length` bits of `bytes`, the most significant bit of each byte first;
     /// zeros where there are fewer.
+    #[inline]
     pub fn from_bytes(mut bytes: Vec<u8>, length: usize) -> Self {
         bytes.resize(length.div_ceil(8), 0);
         if let (Some(last), used @ 1..) = (bytes.last_mut(), length % 8) {
@@ -45,26 +46,31 @@ impl BitString {
     }
 
     /// How many bits there are.
+    #[inline]
     pub fn len(&self) -> usize {
         self.length
     }
 
     /// Whether there are none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// The bits in bytes, the most significant one first; what is left over is 0.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The bit at `index`, counted from the left.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<bool> {
         (index < self.length).then(|| self.bytes[index / 8] & (0x80 >> (index % 8)) != 0)
     }
 
     /// The bits from the left.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = bool> + '_ {
         (0..self.length).map(|index| self.bytes[index / 8] & (0x80 >> (index % 8)) != 0)
     }
@@ -88,6 +94,7 @@ impl FromIterator<bool> for BitString {
 
 /// As the server prints it.
 impl fmt::Display for BitString {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for bit in self.iter() {
             f.write_str(if bit { "1" } else { "0" })?;
@@ -97,6 +104,7 @@ impl fmt::Display for BitString {
 }
 
 impl fmt::Debug for BitString {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BitString({self})")
     }
@@ -106,6 +114,7 @@ impl fmt::Debug for BitString {
 impl FromStr for BitString {
     type Err = ParseBitStringError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseBitStringError> {
         let bit = |character| match character {
             '0' => Ok(false),
@@ -117,6 +126,7 @@ impl FromStr for BitString {
 }
 
 impl fmt::Display for ParseBitStringError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string of bits has the characters 0 and 1 alone")
     }
@@ -124,6 +134,7 @@ impl fmt::Display for ParseBitStringError {
 
 impl std::error::Error for ParseBitStringError {}
 
+#[inline]
 pub(super) fn is_bits(ty: &Type) -> bool {
     matches!(ty.oid(), oid::BIT | oid::VARBIT)
 }
@@ -160,6 +171,7 @@ pub(super) fn read_bits<'r, T>(value: RawValue<'r, '_>) -> Result<(&'r [u8], usi
 }
 
 impl Encode for BitString {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         begin_bits::<Self>(self.length, ty, out)?;
         out.put_slice(&self.bytes);
@@ -168,10 +180,12 @@ impl Encode for BitString {
 }
 
 impl<'r> Decode<'r> for BitString {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         is_bits(ty)
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let (bytes, length) = read_bits::<Self>(value)?;
         Ok(Self::from_bytes(bytes.to_vec(), length))

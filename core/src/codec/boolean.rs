@@ -26,6 +26,7 @@ impl<'r> Decode<'r> for bool {
         Ok(value.fixed::<Self, 1>()?[0] != 0)
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, |bytes: [u8; 1]| bytes[0] != 0)
     }

@@ -78,6 +78,7 @@ pub struct OidVector(pub Vec<u32>);
 macro_rules! number {
     ($name:ident, $oid:ident) => {
         impl fmt::Display for $name {
+            #[inline]
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
             }
@@ -86,6 +87,7 @@ macro_rules! number {
         impl FromStr for $name {
             type Err = ParseIntError;
 
+            #[inline]
             fn from_str(text: &str) -> Result<Self, ParseIntError> {
                 text.parse().map(Self)
             }
@@ -103,14 +105,17 @@ macro_rules! number {
         impl<'r> Decode<'r> for $name {
             const USUAL_LENGTH: Option<usize> = Some(4);
 
+            #[inline]
             fn accepts(ty: &Type) -> bool {
                 ty.oid() == oid::$oid
             }
 
+            #[inline]
             fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
                 Ok(Self(u32::from_be_bytes(value.fixed::<Self, 4>()?)))
             }
 
+            #[inline]
             fn decode_elements(
                 elements: &mut ArrayElements<'r, '_>,
             ) -> Result<Vec<Self>, DecodeError> {
@@ -124,6 +129,7 @@ macro_rules! number {
 macro_rules! vector {
     ($name:ident, $oid:ident, $number:ty) => {
         impl fmt::Display for $name {
+            #[inline]
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 for (index, number) in self.0.iter().enumerate() {
                     let separator = if index == 0 { "" } else { " " };
@@ -136,6 +142,7 @@ macro_rules! vector {
         impl FromStr for $name {
             type Err = ParseIntError;
 
+            #[inline]
             fn from_str(text: &str) -> Result<Self, ParseIntError> {
                 let numbers = text.split_ascii_whitespace();
                 numbers.map(str::parse).collect::<Result<_, _>>().map(Self)
@@ -145,6 +152,7 @@ macro_rules! vector {
         impl Encode for $name {
             const DECLARED: DeclaredType = DeclaredType::Oid(oid::$oid);
 
+            #[inline]
             fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
                 if ty.oid() != oid::$oid {
                     return Err(wrong_encode_type::<Self>(ty));
@@ -154,10 +162,12 @@ macro_rules! vector {
         }
 
         impl<'r> Decode<'r> for $name {
+            #[inline]
             fn accepts(ty: &Type) -> bool {
                 ty.oid() == oid::$oid
             }
 
+            #[inline]
             fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
                 Vec::<$number>::decode(value).map(Self)
             }

@@ -68,6 +68,7 @@ impl<'t> CompositeFields<'t> {
         }
     }
 
+    #[inline]
     fn has(&self, name: &str) -> bool {
         self.fields.iter().any(|field| *field.name == *name)
     }

@@ -41,6 +41,7 @@ const COORDINATE_SIZE: usize = 8;
 
 impl Cube {
     /// The point at these coordinates.
+    #[inline]
     pub fn point(coordinates: Vec<f64>) -> Self {
         Self {
             is_point: true,
@@ -50,6 +51,7 @@ impl Cube {
 
     /// The cube between two opposite corners; `None` if they don't have equally many
     /// dimensions.
+    #[inline]
     pub fn between(first: &[f64], second: &[f64]) -> Option<Self> {
         (first.len() == second.len()).then(|| Self {
             is_point: false,
@@ -58,6 +60,7 @@ impl Cube {
     }
 
     /// How many dimensions it has.
+    #[inline]
     pub fn dimensions(&self) -> usize {
         match self.is_point {
             true => self.coordinates.len(),
@@ -67,6 +70,7 @@ impl Cube {
 
     /// Two opposite corners, in the order that the server keeps. A point has the same one
     /// twice.
+    #[inline]
     pub fn corners(&self) -> (&[f64], &[f64]) {
         match self.is_point {
             true => (&self.coordinates, &self.coordinates),
@@ -77,6 +81,7 @@ impl Cube {
 
 /// As the server prints it.
 impl fmt::Display for Cube {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, second) = self.corners();
         write_corner(f, first)?;
@@ -89,6 +94,7 @@ impl fmt::Display for Cube {
     }
 }
 
+#[inline]
 fn write_corner(f: &mut fmt::Formatter<'_>, corner: &[f64]) -> fmt::Result {
     f.write_str("(")?;
     for (index, coordinate) in corner.iter().enumerate() {
@@ -117,12 +123,14 @@ pub struct ParseCubeError {
 
 impl ParseCubeError {
     /// Where in the text it went wrong, in bytes from its beginning.
+    #[inline]
     pub fn place(&self) -> usize {
         self.place
     }
 }
 
 impl fmt::Display for ParseCubeError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}", self.problem, self.place)
     }
@@ -136,6 +144,7 @@ impl std::error::Error for ParseCubeError {}
 impl FromStr for Cube {
     type Err = ParseCubeError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseCubeError> {
         let mut parser = Parser { text, rest: text };
         let is_bracketed = parser.takes('[');
@@ -187,12 +196,14 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
+    #[inline]
     fn peek(&mut self) -> Option<char> {
         self.rest = self.rest.trim_start_matches(is_space);
         self.rest.chars().next()
     }
 
     /// Takes the character away if it comes next.
+    #[inline]
     fn takes(&mut self, character: char) -> bool {
         let is_next = self.peek() == Some(character);
         if is_next {
@@ -211,6 +222,7 @@ impl Parser<'_> {
     }
 
     /// The coordinates in a pair of parentheses, of which there may be none.
+    #[inline]
     fn corner(&mut self) -> Result<Vec<f64>, ParseCubeError> {
         if !self.takes('(') {
             return Err(self.error(NO_CORNER));
@@ -225,6 +237,7 @@ impl Parser<'_> {
         }
     }
 
+    #[inline]
     fn coordinates(&mut self) -> Result<Vec<f64>, ParseCubeError> {
         let mut coordinates = vec![self.number()?];
         while self.takes(',') {
@@ -236,6 +249,7 @@ impl Parser<'_> {
         Ok(coordinates)
     }
 
+    #[inline]
     fn number(&mut self) -> Result<f64, ParseCubeError> {
         self.peek();
         let ends = |character| is_space(character) || ",()[]".contains(character);
@@ -254,6 +268,7 @@ impl Parser<'_> {
 }
 
 impl Encode for Cube {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.extension() != Extension::Cube {
             return Err(wrong_encode_type::<Self>(ty));
@@ -276,10 +291,12 @@ impl Encode for Cube {
 }
 
 impl<'r> Decode<'r> for Cube {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.extension() == Extension::Cube
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
         let header = reader.u32()?;

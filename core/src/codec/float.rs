@@ -22,6 +22,7 @@ impl Encode for f32 {
         Ok(IsNull::No)
     }
 
+    #[inline]
     fn fmt_as_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         FloatText(*self).fmt(f)
     }
@@ -55,6 +56,7 @@ impl<'r> Decode<'r> for f32 {
         Ok(f32::from_be_bytes(value.fixed::<Self, 4>()?))
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, f32::from_be_bytes)
     }
@@ -73,6 +75,7 @@ impl Encode for f64 {
         Ok(IsNull::No)
     }
 
+    #[inline]
     fn fmt_as_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         FloatText(*self).fmt(f)
     }
@@ -111,6 +114,7 @@ impl<'r> Decode<'r> for f64 {
         }
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, f64::from_be_bytes)
     }

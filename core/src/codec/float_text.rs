@@ -28,6 +28,7 @@ struct Parts {
 macro_rules! float_text {
     ($float:ident, $digits:expr, $most:literal, $mantissa_bits:literal, $bias:literal) => {
         impl fmt::Display for FloatText<$float> {
+            #[inline]
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let number = self.0;
                 if number.is_nan() {
@@ -82,6 +83,7 @@ float_text!(f32, FLOAT4_DIGITS, 8, 23, 127);
 impl Parts {
     /// Whether the number that `text` has in scientific form lies exactly halfway between
     /// this one and a neighbour.
+    #[inline]
     fn has_halfway(self, text: &str) -> bool {
         let Some((coefficient, power)) = decimal(text) else {
             return false;
@@ -119,6 +121,7 @@ impl Parts {
 }
 
 /// The coefficient and the power of ten of a number like `1.25e-7`, without its sign.
+#[inline]
 fn decimal(text: &str) -> Option<(u128, i32)> {
     let (mantissa, exponent) = text.trim_start_matches('-').split_once('e')?;
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -128,6 +131,7 @@ fn decimal(text: &str) -> Option<(u128, i32)> {
 }
 
 /// Prints a number like `1.25e-7` with an exponent only where the server does.
+#[inline]
 fn write_like_server(f: &mut fmt::Formatter<'_>, text: &str, digits: i32) -> fmt::Result {
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
@@ -167,6 +171,7 @@ fn write_like_server(f: &mut fmt::Formatter<'_>, text: &str, digits: i32) -> fmt
 
 /// A number that has a place among the floats: as for the server, one that is too large is
 /// not infinite, and one that is too small not zero.
+#[inline]
 pub(super) fn parse(text: &str) -> Option<f64> {
     let number: f64 = text.parse().ok()?;
     let is_digit = |character: char| character.is_ascii_digit();

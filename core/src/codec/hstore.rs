@@ -47,6 +47,7 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, Option<V>)> for Hstore {
 
 /// As the server prints it: short keys first.
 impl fmt::Display for Hstore {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut pairs: Vec<_> = self.0.iter().collect();
         // The map's own order stays where lengths are equal.
@@ -64,6 +65,7 @@ impl fmt::Display for Hstore {
     }
 }
 
+#[inline]
 fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("\"")?;
     for part in text.split_inclusive(['"', '\\']) {
@@ -76,6 +78,7 @@ fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 }
 
 impl fmt::Display for ParseHstoreError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an hstore is written like \"key\"=>\"value\", \"other\"=>NULL")
     }
@@ -87,6 +90,7 @@ impl std::error::Error for ParseHstoreError {}
 impl FromStr for Hstore {
     type Err = ParseHstoreError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseHstoreError> {
         let mut pairs = BTreeMap::new();
         let mut rest = text;
@@ -124,6 +128,7 @@ enum Place {
 }
 
 /// Reads a word; `None` at the end of the text.
+#[inline]
 fn read_word(rest: &mut &str, place: Place) -> Result<Option<Word>, ParseHstoreError> {
     skip_spaces(rest);
     let quoted = rest.strip_prefix('"');
@@ -159,6 +164,7 @@ fn read_word(rest: &mut &str, place: Place) -> Result<Option<Word>, ParseHstoreE
     }
 }
 
+#[inline]
 fn ends_word(character: char, place: Place) -> bool {
     let end = match place {
         Place::Key => '=',
@@ -167,11 +173,13 @@ fn ends_word(character: char, place: Place) -> bool {
     character == end || is_space(character)
 }
 
+#[inline]
 fn skip_spaces(rest: &mut &str) {
     *rest = rest.trim_start_matches(is_space);
 }
 
 impl Encode for Hstore {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.extension() != Extension::Hstore {
             return Err(wrong_encode_type::<Self>(ty));
@@ -197,10 +205,12 @@ impl Encode for Hstore {
 }
 
 impl<'r> Decode<'r> for Hstore {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.extension() == Extension::Hstore
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
         let count = reader.count(SMALLEST_PAIR)?;

@@ -96,6 +96,7 @@ impl<'r> Decode<'r> for i16 {
         Ok(i16::from_be_bytes(value.fixed::<Self, 2>()?))
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, i16::from_be_bytes)
     }
@@ -117,6 +118,7 @@ impl<'r> Decode<'r> for i32 {
         }
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, i32::from_be_bytes)
     }
@@ -139,6 +141,7 @@ impl<'r> Decode<'r> for i64 {
         }
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, i64::from_be_bytes)
     }
@@ -157,6 +160,7 @@ impl<'r> Decode<'r> for u32 {
         Ok(u32::from_be_bytes(value.fixed::<Self, 4>()?))
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, u32::from_be_bytes)
     }
@@ -185,6 +189,7 @@ impl<'r> Decode<'r> for i8 {
         Ok(i8::from_be_bytes(value.fixed::<Self, 1>()?))
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, i8::from_be_bytes)
     }

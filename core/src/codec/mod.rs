@@ -240,6 +240,8 @@
 //! The layer knows nothing of the protocol. The forms of the values are those of the
 //! server's send and receive functions (`src/backend/utils/adt/` in its sources).
 
+// What is not in nearly every program is `#[inline]`, private functions too: it is compiled by
+// those that use it.
 mod array;
 mod array_writer;
 mod bits;
@@ -638,6 +640,7 @@ pub trait Decode<'r>: Sized {
 
     /// Reads one row of an array's last dimensions.
     #[doc(hidden)]
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         elements.decode_each()
     }

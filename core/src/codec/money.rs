@@ -24,6 +24,7 @@ use crate::types::{Type, oid};
 pub struct Money(pub i64);
 
 impl fmt::Display for Money {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
         let units = self.0.unsigned_abs();
@@ -51,14 +52,17 @@ impl Money {
 impl<'r> Decode<'r> for Money {
     const USUAL_LENGTH: Option<usize> = Some(8);
 
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::MONEY
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         Ok(Self(i64::from_be_bytes(value.fixed::<Self, 8>()?)))
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, |bytes| Self(i64::from_be_bytes(bytes)))
     }

@@ -55,6 +55,7 @@ impl<'r, 't> FieldReader<'r, 't> {
     }
 
     /// How many fields the value has.
+    #[inline]
     pub(super) fn count(&self) -> usize {
         self.count
     }
@@ -65,6 +66,7 @@ impl<'r, 't> FieldReader<'r, 't> {
     }
 
     /// The next field.
+    #[inline]
     pub(super) fn next(&mut self) -> Result<RawField<'r, 't>, DecodeError> {
         let oid = self.reader.u32()?;
         self.index += 1;
@@ -82,6 +84,7 @@ impl<'r, 't> FieldReader<'r, 't> {
     }
 
     /// Nothing must follow the last field.
+    #[inline]
     pub(super) fn finish(&self) -> Result<(), DecodeError> {
         self.reader.finish()
     }

@@ -61,6 +61,7 @@ pub enum ArrayShapeError {
 
 impl Dimension {
     /// A dimension whose subscripts begin at 1.
+    #[inline]
     pub const fn new(length: usize) -> Self {
         Self {
             length,
@@ -70,6 +71,7 @@ impl Dimension {
 
     /// The same dimension with other subscripts.
     #[must_use]
+    #[inline]
     pub const fn starting_at(self, lower_bound: i32) -> Self {
         Self {
             lower_bound,
@@ -78,16 +80,19 @@ impl Dimension {
     }
 
     /// How many rows, or elements, it has.
+    #[inline]
     pub const fn length(self) -> usize {
         self.length
     }
 
     /// The first subscript.
+    #[inline]
     pub const fn lower_bound(self) -> i32 {
         self.lower_bound
     }
 
     /// The last subscript; that before the first if there is none.
+    #[inline]
     pub const fn upper_bound(self) -> i64 {
         self.lower_bound as i64 + self.length as i64 - 1
     }
@@ -231,6 +236,7 @@ impl<'a, T> IntoIterator for &'a Array<T> {
 }
 
 impl fmt::Display for ArrayShapeError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooManyDimensions => {

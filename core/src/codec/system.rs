@@ -82,6 +82,7 @@ pub struct ParseSnapshotError;
 
 /// As the server prints it.
 impl fmt::Display for Lsn {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xffff_ffff)
     }
@@ -91,6 +92,7 @@ impl fmt::Display for Lsn {
 impl FromStr for Lsn {
     type Err = ParseLsnError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseLsnError> {
         let half = |text: &str| {
             let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -105,6 +107,7 @@ impl FromStr for Lsn {
 }
 
 impl fmt::Display for ParseLsnError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a place in the write-ahead log is two hexadecimal numbers with a slash")
     }
@@ -114,6 +117,7 @@ impl std::error::Error for ParseLsnError {}
 
 /// As the server prints it.
 impl fmt::Display for Tid {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "({},{})", self.block, self.offset)
     }
@@ -123,6 +127,7 @@ impl fmt::Display for Tid {
 impl FromStr for Tid {
     type Err = ParseTidError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseTidError> {
         let inside = text
             .strip_prefix('(')
@@ -138,6 +143,7 @@ impl FromStr for Tid {
 }
 
 impl fmt::Display for ParseTidError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the place of a row is written like (7,1): its block, and its number there")
     }
@@ -147,6 +153,7 @@ impl std::error::Error for ParseTidError {}
 
 /// As the server prints it.
 impl fmt::Display for Snapshot {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:", self.xmin, self.xmax)?;
         for (index, xid) in self.in_progress.iter().enumerate() {
@@ -161,6 +168,7 @@ impl fmt::Display for Snapshot {
 impl FromStr for Snapshot {
     type Err = ParseSnapshotError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseSnapshotError> {
         let mut parts = text.splitn(3, ':');
         let mut number = || {
@@ -186,6 +194,7 @@ impl FromStr for Snapshot {
 }
 
 impl fmt::Display for ParseSnapshotError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a snapshot is written like 10:20:10,14: xmin, xmax, and what was in progress")
     }
@@ -211,14 +220,17 @@ impl Lsn {
 impl<'r> Decode<'r> for Lsn {
     const USUAL_LENGTH: Option<usize> = Some(8);
 
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::PG_LSN
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         Ok(Self(u64::from_be_bytes(value.fixed::<Self, 8>()?)))
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, |bytes| Self(u64::from_be_bytes(bytes)))
     }
@@ -226,6 +238,7 @@ impl<'r> Decode<'r> for Lsn {
 
 /// `xid8`, or an integer type if the value fits.
 impl Encode for u64 {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.oid() == oid::XID8 {
             out.put_u64(*self);
@@ -256,14 +269,17 @@ impl Encode for u64 {
 impl<'r> Decode<'r> for u64 {
     const USUAL_LENGTH: Option<usize> = Some(8);
 
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::XID8
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         Ok(u64::from_be_bytes(value.fixed::<Self, 8>()?))
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, u64::from_be_bytes)
     }
@@ -284,10 +300,12 @@ impl Tid {
 impl<'r> Decode<'r> for Tid {
     const USUAL_LENGTH: Option<usize> = Some(6);
 
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::TID
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
         let this = Self {
@@ -299,11 +317,13 @@ impl<'r> Decode<'r> for Tid {
     }
 }
 
+#[inline]
 fn is_snapshot(ty: &Type) -> bool {
     matches!(ty.oid(), oid::PG_SNAPSHOT | oid::TXID_SNAPSHOT)
 }
 
 impl Encode for Snapshot {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if !is_snapshot(ty) {
             return Err(wrong_encode_type::<Self>(ty));
@@ -319,10 +339,12 @@ impl Encode for Snapshot {
 }
 
 impl<'r> Decode<'r> for Snapshot {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         is_snapshot(ty)
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
         let count = reader.count(8)?;
@@ -341,6 +363,7 @@ impl<'r> Decode<'r> for Snapshot {
 
 /// The nothing that a function takes which is declared with `void`.
 impl Encode for () {
+    #[inline]
     fn encode(&self, ty: &Type, _: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.oid() != oid::VOID {
             return Err(wrong_encode_type::<Self>(ty));
@@ -351,10 +374,12 @@ impl Encode for () {
 
 /// The result of a function that returns `void`.
 impl<'r> Decode<'r> for () {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::VOID
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let [] = value.fixed::<Self, 0>()?;
         Ok(())

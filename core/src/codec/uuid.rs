@@ -37,6 +37,7 @@ pub struct ParseUuidError;
 impl FromStr for Uuid {
     type Err = ParseUuidError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseUuidError> {
         let digits = match text.strip_prefix('{') {
             Some(rest) => rest.strip_suffix('}').ok_or(ParseUuidError)?,
@@ -62,6 +63,7 @@ impl FromStr for Uuid {
     }
 }
 
+#[inline]
 fn hex_digit(character: u8) -> Result<u8, ParseUuidError> {
     char::from(character)
         .to_digit(16)
@@ -70,6 +72,7 @@ fn hex_digit(character: u8) -> Result<u8, ParseUuidError> {
 }
 
 impl fmt::Display for Uuid {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, byte) in self.0.iter().enumerate() {
             if matches!(index, 4 | 6 | 8 | 10) {
@@ -82,12 +85,14 @@ impl fmt::Display for Uuid {
 }
 
 impl fmt::Debug for Uuid {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Uuid({self})")
     }
 }
 
 impl fmt::Display for ParseUuidError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a UUID has 32 hexadecimal digits, with hyphens between groups of four")
     }
@@ -107,6 +112,7 @@ impl Uuid {
 impl<'r> Decode<'r> for Uuid {
     const USUAL_LENGTH: Option<usize> = Some(16);
 
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::UUID
     }
@@ -116,6 +122,7 @@ impl<'r> Decode<'r> for Uuid {
         Ok(Self(value.fixed::<Self, 16>()?))
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, Self)
     }

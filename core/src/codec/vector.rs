@@ -72,6 +72,7 @@ pub struct SparseVector {
 pub struct ParseVectorError;
 
 impl From<Vec<f32>> for Vector {
+    #[inline]
     fn from(numbers: Vec<f32>) -> Self {
         Self(numbers)
     }
@@ -79,16 +80,19 @@ impl From<Vec<f32>> for Vector {
 
 impl HalfVector {
     /// The vector of numbers in the format binary16.
+    #[inline]
     pub fn from_bits(bits: Vec<u16>) -> Self {
         Self { bits }
     }
 
     /// The numbers in the format binary16.
+    #[inline]
     pub fn bits(&self) -> &[u16] {
         &self.bits
     }
 
     /// The numbers.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = f32> + '_ {
         self.bits.iter().map(|&bits| half_to_single(bits))
     }
@@ -113,6 +117,7 @@ const SINGLE_FRACTION_BITS: u32 = 23;
 const HALF_FRACTION_BITS: u32 = 10;
 const LOST_BITS: u32 = SINGLE_FRACTION_BITS - HALF_FRACTION_BITS;
 
+#[inline]
 fn half_to_single(bits: u16) -> f32 {
     let fraction = bits & ((1 << HALF_FRACTION_BITS) - 1);
     let magnitude = match (bits & HALF_INFINITY) >> HALF_FRACTION_BITS {
@@ -129,6 +134,7 @@ fn half_to_single(bits: u16) -> f32 {
     }
 }
 
+#[inline]
 fn single_to_half(number: f32) -> u16 {
     let bits = number.to_bits();
     let sign = (bits >> 16) as u16 & HALF_SIGN;
@@ -150,6 +156,7 @@ fn single_to_half(number: f32) -> u16 {
 }
 
 /// Drops the last `shift` bits, rounding to the nearest, or the even one.
+#[inline]
 fn round(number: u32, shift: u32) -> u16 {
     let half = (1 << (shift - 1)) - 1 + (number >> shift & 1);
     ((number + half) >> shift) as u16
@@ -157,6 +164,7 @@ fn round(number: u32, shift: u32) -> u16 {
 
 /// As pgvector prints it.
 impl fmt::Display for Vector {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_numbers(f, self.0.iter().copied())
     }
@@ -164,6 +172,7 @@ impl fmt::Display for Vector {
 
 /// As pgvector prints it: with the digits of single-precision numbers.
 impl fmt::Display for HalfVector {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_numbers(f, self.iter())
     }
@@ -180,6 +189,7 @@ fn write_numbers(f: &mut fmt::Formatter<'_>, numbers: impl Iterator<Item = f32>)
 
 /// As pgvector prints it.
 impl fmt::Display for SparseVector {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{")?;
         for (index, (dimension, number)) in self.elements.iter().enumerate() {
@@ -192,6 +202,7 @@ impl fmt::Display for SparseVector {
 }
 
 impl fmt::Display for ParseVectorError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a vector is written like [1,2.5], a sparse one like {1:2.5}/2")
     }
@@ -203,6 +214,7 @@ impl std::error::Error for ParseVectorError {}
 impl FromStr for Vector {
     type Err = ParseVectorError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseVectorError> {
         let numbers = list(text.trim_matches(is_space), '[', ']')?;
         let numbers: Vec<f32> = numbers.map(number).collect::<Result<_, _>>()?;
@@ -217,6 +229,7 @@ impl FromStr for Vector {
 impl FromStr for HalfVector {
     type Err = ParseVectorError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseVectorError> {
         let Vector(numbers) = text.parse()?;
         Ok(numbers.into_iter().collect())
@@ -228,6 +241,7 @@ impl FromStr for HalfVector {
 impl FromStr for SparseVector {
     type Err = ParseVectorError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseVectorError> {
         let (elements, dimensions) = text.split_once('/').ok_or(ParseVectorError)?;
         let integer = |text: &str| {
@@ -264,6 +278,7 @@ impl FromStr for SparseVector {
 const MOST_DIMENSIONS: u32 = 1_000_000_000;
 
 /// The parts between commas within a pair of brackets.
+#[inline]
 fn list(
     text: &str,
     open: char,
@@ -278,6 +293,7 @@ fn list(
 }
 
 /// A number as pgvector takes it, which is finite.
+#[inline]
 fn number(text: &str) -> Result<f32, ParseVectorError> {
     match text.trim_matches(is_space).parse() {
         Ok(number) if f32::is_finite(number) => Ok(number),
@@ -331,6 +347,7 @@ fn unknown_version<T>(value: RawValue<'_, '_>) -> DecodeError {
 }
 
 impl Encode for Vector {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.extension() != Extension::Vector {
             return Err(wrong_encode_type::<Self>(ty));
@@ -344,10 +361,12 @@ impl Encode for Vector {
 }
 
 impl<'r> Decode<'r> for Vector {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.extension() == Extension::Vector
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let numbers = read_dense::<Self, 4>(value)?;
         Ok(Self(numbers.map(f32::from_be_bytes).collect()))
@@ -355,6 +374,7 @@ impl<'r> Decode<'r> for Vector {
 }
 
 impl Encode for HalfVector {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.extension() != Extension::Halfvec {
             return Err(wrong_encode_type::<Self>(ty));
@@ -368,10 +388,12 @@ impl Encode for HalfVector {
 }
 
 impl<'r> Decode<'r> for HalfVector {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.extension() == Extension::Halfvec
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let numbers = read_dense::<Self, 2>(value)?;
         Ok(Self {
@@ -381,6 +403,7 @@ impl<'r> Decode<'r> for HalfVector {
 }
 
 impl Encode for SparseVector {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.extension() != Extension::Sparsevec {
             return Err(wrong_encode_type::<Self>(ty));
@@ -411,10 +434,12 @@ impl Encode for SparseVector {
 }
 
 impl<'r> Decode<'r> for SparseVector {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.extension() == Extension::Sparsevec
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
         let (Ok(dimensions), Ok(count)) =

@@ -9,6 +9,7 @@ const MARCH: i64 = 60;
 const DAYS_PER_400_YEARS: i64 = 146_097;
 
 /// Year (0 is 1 BC), month and day of a day counted from 2000-01-01.
+#[inline]
 pub(super) fn from_days(days: i64) -> (i64, u8, u8) {
     let days = days - MARCH;
     let cycle = days.div_euclid(DAYS_PER_400_YEARS);
@@ -30,6 +31,7 @@ pub(super) fn from_days(days: i64) -> (i64, u8, u8) {
 }
 
 /// The day counted from 2000-01-01, where there is such a date.
+#[inline]
 pub(super) fn to_days(year: i64, month: u8, day: u8) -> Option<i64> {
     if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
         return None;
@@ -46,6 +48,7 @@ pub(super) fn to_days(year: i64, month: u8, day: u8) -> Option<i64> {
     Some(cycle * DAYS_PER_400_YEARS + day_of_cycle + MARCH)
 }
 
+#[inline]
 fn days_in_month(year: i64, month: u8) -> u8 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,

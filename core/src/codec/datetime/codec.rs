@@ -35,6 +35,7 @@ macro_rules! fixed_codec {
                 )))
             }
 
+            #[inline]
             fn decode_elements(
                 elements: &mut ArrayElements<'r, '_>,
             ) -> Result<Vec<Self>, DecodeError> {

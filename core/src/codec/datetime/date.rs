@@ -37,6 +37,7 @@ impl Date {
 
     /// The date, unless there is none such or it is out of the server's range. The year
     /// before year 1 is 0, which the server calls 1 BC.
+    #[inline]
     pub fn new(year: i32, month: u8, day: u8) -> Option<Self> {
         Self::in_range(calendar::to_days(year.into(), month, day)?)
     }
@@ -60,6 +61,7 @@ impl Date {
     }
 
     /// Year (0 is 1 BC), month from 1, and day from 1; `None` for the infinities.
+    #[inline]
     pub fn year_month_day(self) -> Option<(i32, u8, u8)> {
         if !self.is_finite() {
             return None;
@@ -68,6 +70,7 @@ impl Date {
         Some((i32::try_from(year).ok()?, month, day))
     }
 
+    #[inline]
     pub(super) fn in_range(days: i64) -> Option<Self> {
         let date = Self(i32::try_from(days).ok()?);
         (Self::MIN..=Self::MAX).contains(&date).then_some(date)
@@ -76,6 +79,7 @@ impl Date {
 
 /// As the server prints it with `DateStyle` ISO.
 impl fmt::Display for Date {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::INFINITY => f.write_str("infinity"),
@@ -89,6 +93,7 @@ impl fmt::Display for Date {
 }
 
 impl fmt::Debug for Date {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Date({self})")
     }
@@ -98,6 +103,7 @@ impl fmt::Debug for Date {
 impl FromStr for Date {
     type Err = ParseDateTimeError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseDateTimeError> {
         match text {
             "infinity" => return Ok(Self::INFINITY),

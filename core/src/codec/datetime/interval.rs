@@ -34,6 +34,7 @@ impl Interval {
     pub const NEG_INFINITY: Self = Self::new(i32::MIN, i32::MIN, i64::MIN);
 
     /// An interval of so many months, days and microseconds, each of any sign.
+    #[inline]
     pub const fn new(months: i32, days: i32, microseconds: i64) -> Self {
         Self {
             months,
@@ -43,21 +44,25 @@ impl Interval {
     }
 
     /// The months.
+    #[inline]
     pub const fn months(self) -> i32 {
         self.months
     }
 
     /// The days, without those in the months.
+    #[inline]
     pub const fn days(self) -> i32 {
         self.days
     }
 
     /// The microseconds, without those in the months and days.
+    #[inline]
     pub const fn microseconds(self) -> i64 {
         self.microseconds
     }
 
     /// Whether it is not infinite.
+    #[inline]
     pub fn is_finite(self) -> bool {
         self != Self::INFINITY && self != Self::NEG_INFINITY
     }
@@ -65,6 +70,7 @@ impl Interval {
 
 /// As the server prints it with `IntervalStyle` postgres (`EncodeInterval` in `datetime.c`).
 impl fmt::Display for Interval {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::INFINITY => return f.write_str("infinity"),
@@ -108,6 +114,7 @@ impl fmt::Display for Interval {
 }
 
 impl fmt::Debug for Interval {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Interval({self})")
     }
@@ -118,6 +125,7 @@ impl fmt::Debug for Interval {
 impl FromStr for Interval {
     type Err = ParseDateTimeError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseDateTimeError> {
         match text {
             "infinity" => return Ok(Self::INFINITY),
@@ -128,6 +136,7 @@ impl FromStr for Interval {
     }
 }
 
+#[inline]
 fn parse(text: &str) -> Option<Interval> {
     let mut words = text.split(' ');
     let (mut months, mut days): (i64, i64) = (0, 0);
@@ -172,6 +181,7 @@ fn parse(text: &str) -> Option<Interval> {
 }
 
 /// A sign, hours of any number of digits, minutes, and maybe seconds.
+#[inline]
 fn parse_time(text: &str) -> Option<i64> {
     let (is_negative, magnitude) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),

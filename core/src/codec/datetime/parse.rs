@@ -10,6 +10,7 @@ use super::calendar;
 pub struct ParseDateTimeError;
 
 impl fmt::Display for ParseDateTimeError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("it is not a date or time in ISO form, or out of PostgreSQL's range")
     }
@@ -23,11 +24,13 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    #[inline]
     pub(super) fn new(text: &'a str) -> Self {
         Self { rest: text }
     }
 
     /// Takes `token` away if it comes next.
+    #[inline]
     pub(super) fn takes(&mut self, token: &str) -> bool {
         match self.rest.strip_prefix(token) {
             Some(rest) => {
@@ -38,6 +41,7 @@ impl<'a> Parser<'a> {
         }
     }
 
+    #[inline]
     fn expect(&mut self, token: &str) -> Result<(), ParseDateTimeError> {
         if self.takes(token) {
             Ok(())
@@ -47,6 +51,7 @@ impl<'a> Parser<'a> {
     }
 
     /// All digits that come next, of which there must be at least `fewest` and at most `most`.
+    #[inline]
     fn number(&mut self, fewest: usize, most: usize) -> Result<i64, ParseDateTimeError> {
         let count = self.digits();
         if count < fewest || count > most {
@@ -57,12 +62,14 @@ impl<'a> Parser<'a> {
         digits.parse().map_err(|_| ParseDateTimeError)
     }
 
+    #[inline]
     fn digits(&self) -> usize {
         let is_digit = |byte: &u8| byte.is_ascii_digit();
         self.rest.bytes().take_while(is_digit).count()
     }
 
     /// A number of two digits below `limit`.
+    #[inline]
     fn two_digits(&mut self, limit: i64) -> Result<i64, ParseDateTimeError> {
         let number = self.number(2, 2)?;
         if number < limit {
@@ -73,6 +80,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A year, not 0, a month and a day, without the era.
+    #[inline]
     pub(super) fn date(&mut self) -> Result<(i64, u8, u8), ParseDateTimeError> {
         let year = self.number(4, 7)?;
         self.expect("-")?;
@@ -86,6 +94,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Microseconds after midnight, up to 24:00:00.
+    #[inline]
     pub(super) fn time(&mut self) -> Result<i64, ParseDateTimeError> {
         let hour = self.two_digits(25)?;
         self.expect(":")?;
@@ -105,6 +114,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Microseconds, of a point and up to six digits.
+    #[inline]
     fn fraction(&mut self) -> Result<i64, ParseDateTimeError> {
         if !self.takes(".") {
             return Ok(0);
@@ -115,6 +125,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Seconds east of Greenwich: `Z`, or a sign and hours, minutes, seconds.
+    #[inline]
     pub(super) fn offset(&mut self) -> Result<i64, ParseDateTimeError> {
         if self.takes("Z") {
             return Ok(0);
@@ -136,6 +147,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The era, the end of the text, and with them the day that `date` is.
+    #[inline]
     pub(super) fn finish_date(
         &mut self,
         (year, month, day): (i64, u8, u8),
@@ -145,6 +157,7 @@ impl<'a> Parser<'a> {
         calendar::to_days(year, month, day).ok_or(ParseDateTimeError)
     }
 
+    #[inline]
     pub(super) fn finish(&self) -> Result<(), ParseDateTimeError> {
         if self.rest.is_empty() {
             Ok(())

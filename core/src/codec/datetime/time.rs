@@ -28,6 +28,7 @@ impl Time {
     pub const MAX: Self = Self(86_400_000_000);
 
     /// The time, unless there is none such.
+    #[inline]
     pub fn new(hour: u8, minute: u8, second: u8, microsecond: u32) -> Option<Self> {
         if minute > 59 || second > 59 || microsecond > 999_999 {
             return None;
@@ -54,6 +55,7 @@ impl Time {
     }
 
     /// Hour, minute, second and microsecond.
+    #[inline]
     pub const fn parts(self) -> (u8, u8, u8, u32) {
         let seconds = self.0 / 1_000_000;
         (
@@ -67,12 +69,14 @@ impl Time {
 
 /// As the server prints it.
 impl fmt::Display for Time {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         calendar::write_time(f, self.0)
     }
 }
 
 impl fmt::Debug for Time {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Time({self})")
     }
@@ -82,6 +86,7 @@ impl fmt::Debug for Time {
 impl FromStr for Time {
     type Err = ParseDateTimeError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseDateTimeError> {
         let mut parser = Parser::new(text);
         let time = parser.time()?;

@@ -34,6 +34,7 @@ const OFFSET_LIMIT: i32 = 16 * 3600;
 impl TimeTz {
     /// A time at an offset of so many seconds east of Greenwich, which must be less than 16
     /// hours in either direction.
+    #[inline]
     pub const fn new(time: Time, offset_seconds: i32) -> Option<Self> {
         if offset_seconds > -OFFSET_LIMIT && offset_seconds < OFFSET_LIMIT {
             Some(Self {
@@ -46,11 +47,13 @@ impl TimeTz {
     }
 
     /// The time of day.
+    #[inline]
     pub const fn time(self) -> Time {
         self.time
     }
 
     /// The offset from UTC in seconds, positive east of Greenwich.
+    #[inline]
     pub const fn offset_seconds(self) -> i32 {
         self.offset_seconds
     }
@@ -58,6 +61,7 @@ impl TimeTz {
 
 /// As the server prints it.
 impl fmt::Display for TimeTz {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.offset_seconds < 0 { '-' } else { '+' };
         let offset = self.offset_seconds.unsigned_abs();
@@ -74,6 +78,7 @@ impl fmt::Display for TimeTz {
 }
 
 impl fmt::Debug for TimeTz {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TimeTz({self})")
     }
@@ -83,6 +88,7 @@ impl fmt::Debug for TimeTz {
 impl FromStr for TimeTz {
     type Err = ParseDateTimeError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseDateTimeError> {
         let mut parser = Parser::new(text);
         let time = parser.time()?;

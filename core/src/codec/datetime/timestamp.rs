@@ -64,6 +64,7 @@ macro_rules! timestamp {
 
             #[doc = concat!("That time of that day", $in_zone, "; 24:00:00 is the next midnight. `None` if the date")]
             /// is infinite or the result out of the server's range.
+            #[inline]
             pub fn new(date: Date, time: Time) -> Option<Self> {
                 if !date.is_finite() {
                     return None;
@@ -96,6 +97,7 @@ macro_rules! timestamp {
             }
 
             #[doc = concat!("The date", $in_zone, "; `None` for the infinities.")]
+            #[inline]
             pub fn date(self) -> Option<Date> {
                 if !self.is_finite() {
                     return None;
@@ -105,6 +107,7 @@ macro_rules! timestamp {
             }
 
             #[doc = concat!("The time of day", $in_zone, "; `None` for the infinities.")]
+            #[inline]
             pub fn time(self) -> Option<Time> {
                 if !self.is_finite() {
                     return None;
@@ -112,6 +115,7 @@ macro_rules! timestamp {
                 Time::from_microseconds(self.0.rem_euclid(MICROSECONDS_PER_DAY))
             }
 
+            #[inline]
             fn in_range(microseconds: i64) -> Option<Self> {
                 let this = Self(microseconds);
                 (Self::MIN..=Self::MAX).contains(&this).then_some(this)
@@ -120,6 +124,7 @@ macro_rules! timestamp {
 
         #[doc = concat!("As the server prints it with `DateStyle` ISO", $in_zone, ".")]
         impl fmt::Display for $name {
+            #[inline]
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match *self {
                     Self::INFINITY => f.write_str("infinity"),
@@ -137,6 +142,7 @@ macro_rules! timestamp {
         }
 
         impl fmt::Debug for $name {
+            #[inline]
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, concat!(stringify!($name), "({})"), self)
             }
@@ -151,6 +157,7 @@ timestamp!(TimestampTz, "+00", " in UTC");
 impl FromStr for Timestamp {
     type Err = ParseDateTimeError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseDateTimeError> {
         parse(text, |_| Ok(0)).map(Self)
     }
@@ -161,11 +168,13 @@ impl FromStr for Timestamp {
 impl FromStr for TimestampTz {
     type Err = ParseDateTimeError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseDateTimeError> {
         parse(text, |parser| parser.offset()).map(Self)
     }
 }
 
+#[inline]
 fn parse(
     text: &str,
     offset: fn(&mut Parser<'_>) -> Result<i64, ParseDateTimeError>,
@@ -197,6 +206,7 @@ impl TryFrom<SystemTime> for TimestampTz {
     /// # Errors
     ///
     /// If it is out of the server's range.
+    #[inline]
     fn try_from(time: SystemTime) -> Result<Self, ParseDateTimeError> {
         let epoch = SystemTime::UNIX_EPOCH + UNIX_TO_2000;
         let microseconds = match time.duration_since(epoch) {
@@ -217,6 +227,7 @@ impl TryFrom<TimestampTz> for SystemTime {
     /// # Errors
     ///
     /// If it is infinite, or out of the range of `SystemTime`.
+    #[inline]
     fn try_from(moment: TimestampTz) -> Result<Self, ParseDateTimeError> {
         if !moment.is_finite() {
             return Err(ParseDateTimeError);

@@ -17,6 +17,7 @@ through!(
     BigDecimal, Numeric, [NUMERIC], to_numeric, from_numeric
 );
 
+#[inline]
 fn to_numeric(decimal: &BigDecimal) -> Result<Numeric, NoCounterpart> {
     let out_of_range = || {
         NoCounterpart::new(
@@ -50,6 +51,7 @@ fn to_numeric(decimal: &BigDecimal) -> Result<Numeric, NoCounterpart> {
         .map_err(|_| out_of_range())
 }
 
+#[inline]
 fn from_numeric(numeric: Numeric) -> Result<BigDecimal, NoCounterpart> {
     if !numeric.is_finite() {
         return Err(NoCounterpart::new(format!(

@@ -24,6 +24,7 @@ impl Encode for Bytes {
 
 /// A `bytea`, copied. [`Row::bytes`](crate::row::Row::bytes) shares the memory of the row instead.
 impl<'r> Decode<'r> for Bytes {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::BYTEA
     }

@@ -44,6 +44,7 @@ through!(
     TimeDelta, Interval, [INTERVAL], to_interval, from_interval
 );
 
+#[inline]
 fn to_date(date: &NaiveDate) -> Result<Date, NoCounterpart> {
     date.num_days_from_ce()
         .checked_sub(DAYS_TO_2000)
@@ -52,6 +53,7 @@ fn to_date(date: &NaiveDate) -> Result<Date, NoCounterpart> {
         .ok_or_else(|| NoCounterpart::outside(date, Date::MIN, Date::MAX))
 }
 
+#[inline]
 fn from_date(date: Date) -> Result<NaiveDate, NoCounterpart> {
     Some(date)
         .filter(|date| date.is_finite())
@@ -60,6 +62,7 @@ fn from_date(date: Date) -> Result<NaiveDate, NoCounterpart> {
         .ok_or_else(|| NoCounterpart::outside(date, NaiveDate::MIN, NaiveDate::MAX))
 }
 
+#[inline]
 fn to_time(time: &NaiveTime) -> Result<Time, NoCounterpart> {
     // Chrono counts the nanoseconds of a leap second on from those of the second before.
     if time.nanosecond() > 999_999_999 {
@@ -73,17 +76,20 @@ fn to_time(time: &NaiveTime) -> Result<Time, NoCounterpart> {
         .ok_or_else(|| NoCounterpart::outside(time, Time::MIN, Time::MAX))
 }
 
+#[inline]
 fn from_time(time: Time) -> Result<NaiveTime, NoCounterpart> {
     let (hour, minute, second, microsecond) = time.parts();
     NaiveTime::from_hms_micro_opt(hour.into(), minute.into(), second.into(), microsecond)
         .ok_or_else(|| NoCounterpart::outside(time, NaiveTime::MIN, "23:59:59.999999"))
 }
 
+#[inline]
 fn to_timestamp(timestamp: &NaiveDateTime) -> Result<Timestamp, NoCounterpart> {
     Timestamp::new(to_date(&timestamp.date())?, to_time(&timestamp.time())?)
         .ok_or_else(|| NoCounterpart::outside(timestamp, Timestamp::MIN, Timestamp::MAX))
 }
 
+#[inline]
 fn from_timestamp(timestamp: Timestamp) -> Result<NaiveDateTime, NoCounterpart> {
     let outside = || NoCounterpart::outside(timestamp, NaiveDateTime::MIN, NaiveDateTime::MAX);
     let date = timestamp.date().ok_or_else(outside)?;
@@ -92,11 +98,13 @@ fn from_timestamp(timestamp: Timestamp) -> Result<NaiveDateTime, NoCounterpart> 
     Ok(date.and_time(from_time(time)?))
 }
 
+#[inline]
 fn to_moment(moment: &DateTime<Utc>) -> Result<TimestampTz, NoCounterpart> {
     let timestamp = to_timestamp(&moment.naive_utc())?;
     Ok(TimestampTz::from_microseconds(timestamp.microseconds()))
 }
 
+#[inline]
 fn from_moment(moment: TimestampTz) -> Result<DateTime<Utc>, NoCounterpart> {
     Some(moment)
         .filter(|moment| moment.is_finite())
@@ -107,6 +115,7 @@ fn from_moment(moment: TimestampTz) -> Result<DateTime<Utc>, NoCounterpart> {
         })
 }
 
+#[inline]
 fn to_interval(delta: &TimeDelta) -> Result<Interval, NoCounterpart> {
     match delta.num_microseconds() {
         Some(microseconds) => Ok(Interval::new(0, 0, microseconds)),
@@ -116,6 +125,7 @@ fn to_interval(delta: &TimeDelta) -> Result<Interval, NoCounterpart> {
     }
 }
 
+#[inline]
 fn from_interval(interval: Interval) -> Result<TimeDelta, NoCounterpart> {
     exact_microseconds(interval).map(TimeDelta::microseconds)
 }

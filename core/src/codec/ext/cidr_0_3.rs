@@ -56,28 +56,34 @@ through!(
     }
 );
 
+#[inline]
 fn to_cidr(address: IpAddr, prefix: u8) -> Result<Cidr, NoCounterpart> {
     Cidr::new(address, prefix).ok_or_else(|| not_a_network(&address, prefix))
 }
 
+#[inline]
 fn from_cidr(network: Cidr) -> Result<IpCidr, NoCounterpart> {
     IpCidr::new(network.address(), network.prefix())
         .map_err(|_| not_a_network(&network.address(), network.prefix()))
 }
 
+#[inline]
 fn to_inet(address: IpAddr, prefix: u8) -> Result<Inet, NoCounterpart> {
     Inet::new(address, prefix).ok_or_else(|| not_a_network(&address, prefix))
 }
 
+#[inline]
 fn from_inet(inet: Inet) -> Result<IpInet, NoCounterpart> {
     IpInet::new(inet.address(), inet.prefix())
         .map_err(|_| not_a_network(&inet.address(), inet.prefix()))
 }
 
+#[inline]
 fn not_a_network(address: &IpAddr, prefix: u8) -> NoCounterpart {
     NoCounterpart::new(format!("{address}/{prefix} is not a network"))
 }
 
+#[inline]
 fn wrong_family(network: &dyn std::fmt::Display, wanted: &str) -> NoCounterpart {
     NoCounterpart::new(format!("{network} is not of {wanted}"))
 }

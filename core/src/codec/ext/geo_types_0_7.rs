@@ -41,10 +41,12 @@ through!(
     geo_types::Polygon, Polygon, [POLYGON], to_polygon, from_polygon
 );
 
+#[inline]
 fn to_point(coord: Coord) -> Point {
     Point::new(coord.x, coord.y)
 }
 
+#[inline]
 fn to_coord(point: Point) -> Coord {
     Coord {
         x: point.x,
@@ -52,6 +54,7 @@ fn to_coord(point: Point) -> Coord {
     }
 }
 
+#[inline]
 fn to_path(line: &LineString) -> Result<Path, NoCounterpart> {
     if line.0.is_empty() {
         return Err(NoCounterpart::new(
@@ -64,6 +67,7 @@ fn to_path(line: &LineString) -> Result<Path, NoCounterpart> {
     })
 }
 
+#[inline]
 fn from_path(path: Path) -> Result<LineString, NoCounterpart> {
     if path.is_closed {
         return Err(NoCounterpart::new(
@@ -73,6 +77,7 @@ fn from_path(path: Path) -> Result<LineString, NoCounterpart> {
     Ok(LineString(path.points.into_iter().map(to_coord).collect()))
 }
 
+#[inline]
 fn to_polygon(polygon: &geo_types::Polygon) -> Result<Polygon, NoCounterpart> {
     if !polygon.interiors().is_empty() {
         return Err(NoCounterpart::new(
@@ -94,6 +99,7 @@ fn to_polygon(polygon: &geo_types::Polygon) -> Result<Polygon, NoCounterpart> {
     })
 }
 
+#[inline]
 fn from_polygon(polygon: Polygon) -> Result<geo_types::Polygon, NoCounterpart> {
     let mut ring = Vec::with_capacity(polygon.points.len() + 1);
     ring.extend(polygon.points.into_iter().map(to_coord));
@@ -109,6 +115,7 @@ fn from_polygon(polygon: Polygon) -> Result<geo_types::Polygon, NoCounterpart> {
 }
 
 /// Whether two points have the same bits, so that one can be left out and put back.
+#[inline]
 fn is_same(a: Coord, b: Coord) -> bool {
     let bits = |coord: Coord| (coord.x.to_bits(), coord.y.to_bits());
     bits(a) == bits(b)

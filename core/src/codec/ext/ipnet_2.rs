@@ -32,11 +32,13 @@ through!(
     }
 );
 
+#[inline]
 fn to_inet(address: IpAddr, prefix: u8) -> Result<Inet, NoCounterpart> {
     Inet::new(address, prefix)
         .ok_or_else(|| NoCounterpart::new(format!("the prefix of {address}/{prefix} is too long")))
 }
 
+#[inline]
 fn from_inet(inet: Inet) -> Result<IpNet, NoCounterpart> {
     IpNet::new(inet.address(), inet.prefix())
         .map_err(|_| NoCounterpart::new(format!("the prefix of {inet} is too long")))

@@ -42,6 +42,7 @@ through!(
     |interval| exact_microseconds(interval).map(SignedDuration::from_micros)
 );
 
+#[inline]
 fn to_date(date: civil::Date) -> Result<Date, NoCounterpart> {
     Date::new(
         date.year().into(),
@@ -51,6 +52,7 @@ fn to_date(date: civil::Date) -> Result<Date, NoCounterpart> {
     .ok_or_else(|| NoCounterpart::outside(date, Date::MIN, Date::MAX))
 }
 
+#[inline]
 fn from_date(date: Date) -> Result<civil::Date, NoCounterpart> {
     date.year_month_day()
         .and_then(|(year, month, day)| {
@@ -61,6 +63,7 @@ fn from_date(date: Date) -> Result<civil::Date, NoCounterpart> {
         .ok_or_else(|| NoCounterpart::outside(date, civil::Date::MIN, civil::Date::MAX))
 }
 
+#[inline]
 fn to_time(time: civil::Time) -> Result<Time, NoCounterpart> {
     Time::new(
         time.hour().unsigned_abs(),
@@ -71,6 +74,7 @@ fn to_time(time: civil::Time) -> Result<Time, NoCounterpart> {
     .ok_or_else(|| NoCounterpart::outside(time, Time::MIN, Time::MAX))
 }
 
+#[inline]
 fn from_time(time: Time) -> Result<civil::Time, NoCounterpart> {
     let (hour, minute, second, microsecond) = time.parts();
     // Hours, minutes, seconds and their billionth parts are small numbers.
@@ -79,11 +83,13 @@ fn from_time(time: Time) -> Result<civil::Time, NoCounterpart> {
         .map_err(|_| NoCounterpart::outside(time, civil::Time::MIN, civil::Time::MAX))
 }
 
+#[inline]
 fn to_timestamp(timestamp: &DateTime) -> Result<Timestamp, NoCounterpart> {
     Timestamp::new(to_date(timestamp.date())?, to_time(timestamp.time())?)
         .ok_or_else(|| NoCounterpart::outside(timestamp, Timestamp::MIN, Timestamp::MAX))
 }
 
+#[inline]
 fn from_timestamp(timestamp: Timestamp) -> Result<DateTime, NoCounterpart> {
     let outside = || NoCounterpart::outside(timestamp, DateTime::MIN, DateTime::MAX);
     let date = timestamp.date().ok_or_else(outside)?;
@@ -92,6 +98,7 @@ fn from_timestamp(timestamp: Timestamp) -> Result<DateTime, NoCounterpart> {
     Ok(date.to_datetime(from_time(time)?))
 }
 
+#[inline]
 fn to_moment(moment: &Moment) -> Result<TimestampTz, NoCounterpart> {
     let microseconds = moment.as_nanosecond().div_euclid(1000) - MICROSECONDS_TO_2000;
     i64::try_from(microseconds)
@@ -101,6 +108,7 @@ fn to_moment(moment: &Moment) -> Result<TimestampTz, NoCounterpart> {
         .ok_or_else(|| NoCounterpart::outside(moment, TimestampTz::MIN, TimestampTz::MAX))
 }
 
+#[inline]
 fn from_moment(moment: TimestampTz) -> Result<Moment, NoCounterpart> {
     // Not from microseconds: those of the last second there is are refused.
     let nanoseconds = (i128::from(moment.microseconds()) + MICROSECONDS_TO_2000) * 1000;
@@ -111,6 +119,7 @@ fn from_moment(moment: TimestampTz) -> Result<Moment, NoCounterpart> {
 }
 
 /// A span's units are limited, so that none of these sums can overflow.
+#[inline]
 fn span_to_interval(span: &Span) -> Result<Interval, NoCounterpart> {
     let months = i32::from(span.get_years()) * 12 + span.get_months();
     let days = span.get_weeks() * 7 + span.get_days();
@@ -127,6 +136,7 @@ fn span_to_interval(span: &Span) -> Result<Interval, NoCounterpart> {
     }
 }
 
+#[inline]
 fn span_from_interval(interval: Interval) -> Result<Span, NoCounterpart> {
     let signs = [
         i64::from(interval.months()).signum(),
@@ -150,6 +160,7 @@ fn span_from_interval(interval: Interval) -> Result<Span, NoCounterpart> {
         })
 }
 
+#[inline]
 fn duration_to_interval(duration: &SignedDuration) -> Result<Interval, NoCounterpart> {
     match i64::try_from(duration.as_micros()) {
         Ok(microseconds) => Ok(Interval::new(0, 0, microseconds)),
@@ -157,6 +168,7 @@ fn duration_to_interval(duration: &SignedDuration) -> Result<Interval, NoCounter
     }
 }
 
+#[inline]
 fn too_long(value: &dyn std::fmt::Debug) -> NoCounterpart {
     NoCounterpart::new(format!("{value:?} has more microseconds than 64 bits hold"))
 }

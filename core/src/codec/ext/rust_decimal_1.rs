@@ -11,12 +11,14 @@ through!(
     Decimal, Numeric, [NUMERIC], to_numeric, from_numeric
 );
 
+#[inline]
 fn to_numeric(decimal: &Decimal) -> Result<Numeric, NoCounterpart> {
     let coefficient = decimal.mantissa().unsigned_abs();
     Numeric::from_parts(decimal.is_sign_negative(), coefficient, decimal.scale())
         .map_err(|_| NoCounterpart::new(format!("{decimal} has more digits than numeric")))
 }
 
+#[inline]
 fn from_numeric(numeric: Numeric) -> Result<Decimal, NoCounterpart> {
     let Some((is_negative, coefficient, scale)) = numeric.to_parts() else {
         return Err(outside(&numeric));

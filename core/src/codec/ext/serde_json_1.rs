@@ -61,20 +61,24 @@ impl<'r, T: Deserialize<'r>> Decode<'r> for Json<T> {
 }
 
 impl Encode for Value {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         Json(self).encode(ty, out)
     }
 }
 
 impl<'r> Decode<'r> for Value {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         is_json(ty)
     }
 
+    #[inline]
     fn accepts_text(ty: &Type) -> bool {
         is_json(ty)
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         Json::decode(value).map(|Json(inner)| inner)
     }

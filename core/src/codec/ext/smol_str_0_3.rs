@@ -30,10 +30,12 @@ impl Encode for SmolStr {
 
 /// Read from whatever `&str` is read from; a short string takes no allocation.
 impl<'r> Decode<'r> for SmolStr {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         <&str>::accepts(ty)
     }
 
+    #[inline]
     fn accepts_text(ty: &Type) -> bool {
         <&str>::accepts_text(ty)
     }
@@ -43,6 +45,7 @@ impl<'r> Decode<'r> for SmolStr {
         Ok(Self::new(utf8::<Self>(text_bytes::<Self>(value)?, value)?))
     }
 
+    #[inline]
     fn decode_text(text: String, _: &Type) -> Result<Self, DecodeError> {
         Ok(Self::from(text))
     }

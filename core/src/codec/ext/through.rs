@@ -57,6 +57,7 @@ macro_rules! through {
     ) => {
         $(#[$doc])*
         impl $crate::codec::Encode for $foreign {
+            #[inline]
             fn encode(
                 &self,
                 ty: &$crate::types::Type,
@@ -74,6 +75,7 @@ macro_rules! through {
                 }
             }
 
+            #[inline]
             fn encode_with_length(
                 &self,
                 ty: &$crate::types::Type,
@@ -93,10 +95,12 @@ macro_rules! through {
         impl<'r> $crate::codec::Decode<'r> for $foreign {
             const USUAL_LENGTH: Option<usize> = <$own as $crate::codec::Decode<'r>>::USUAL_LENGTH;
 
+            #[inline]
             fn accepts(ty: &$crate::types::Type) -> bool {
                 $own::accepts(ty)
             }
 
+            #[inline]
             fn decode(
                 value: $crate::codec::RawValue<'r, '_>,
             ) -> Result<Self, $crate::error::DecodeError> {
@@ -115,6 +119,7 @@ macro_rules! through {
 pub(super) use through;
 
 /// The length of an interval that has one.
+#[inline]
 pub(super) fn exact_microseconds(interval: Interval) -> Result<i64, NoCounterpart> {
     if interval.months() == 0 && interval.days() == 0 {
         return Ok(interval.microseconds());

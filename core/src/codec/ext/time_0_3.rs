@@ -46,6 +46,7 @@ through!(
     Duration, Interval, [INTERVAL], to_interval, from_interval
 );
 
+#[inline]
 fn to_date(date: &time::Date) -> Result<Date, NoCounterpart> {
     let days = date.to_julian_day() - JULIAN_DAY_OF_2000;
     Some(Date::from_days(days))
@@ -53,6 +54,7 @@ fn to_date(date: &time::Date) -> Result<Date, NoCounterpart> {
         .ok_or_else(|| NoCounterpart::outside(date, Date::MIN, Date::MAX))
 }
 
+#[inline]
 fn from_date(date: Date) -> Result<time::Date, NoCounterpart> {
     Some(date)
         .filter(|date| date.is_finite())
@@ -61,23 +63,27 @@ fn from_date(date: Date) -> Result<time::Date, NoCounterpart> {
         .ok_or_else(|| NoCounterpart::outside(date, time::Date::MIN, time::Date::MAX))
 }
 
+#[inline]
 fn to_time(time: &time::Time) -> Result<Time, NoCounterpart> {
     let (hour, minute, second, microsecond) = time.as_hms_micro();
     Time::new(hour, minute, second, microsecond)
         .ok_or_else(|| NoCounterpart::outside(time, Time::MIN, Time::MAX))
 }
 
+#[inline]
 fn from_time(time: Time) -> Result<time::Time, NoCounterpart> {
     let (hour, minute, second, microsecond) = time.parts();
     time::Time::from_hms_micro(hour, minute, second, microsecond)
         .map_err(|_| NoCounterpart::outside(time, "00:00:00", "23:59:59.999999"))
 }
 
+#[inline]
 fn to_timestamp(timestamp: &PrimitiveDateTime) -> Result<Timestamp, NoCounterpart> {
     Timestamp::new(to_date(&timestamp.date())?, to_time(&timestamp.time())?)
         .ok_or_else(|| NoCounterpart::outside(timestamp, Timestamp::MIN, Timestamp::MAX))
 }
 
+#[inline]
 fn from_timestamp(timestamp: Timestamp) -> Result<PrimitiveDateTime, NoCounterpart> {
     let outside =
         || NoCounterpart::outside(timestamp, PrimitiveDateTime::MIN, PrimitiveDateTime::MAX);
@@ -100,6 +106,7 @@ fn to_moment(
         .ok_or_else(|| NoCounterpart::outside(this, TimestampTz::MIN, TimestampTz::MAX))
 }
 
+#[inline]
 fn from_moment(moment: TimestampTz) -> Result<UtcDateTime, NoCounterpart> {
     let nanoseconds = (i128::from(moment.microseconds()) + MICROSECONDS_TO_2000) * 1000;
     Some(nanoseconds)
@@ -108,6 +115,7 @@ fn from_moment(moment: TimestampTz) -> Result<UtcDateTime, NoCounterpart> {
         .ok_or_else(|| NoCounterpart::outside(moment, UtcDateTime::MIN, UtcDateTime::MAX))
 }
 
+#[inline]
 fn to_interval(duration: &Duration) -> Result<Interval, NoCounterpart> {
     match i64::try_from(duration.whole_microseconds()) {
         Ok(microseconds) => Ok(Interval::new(0, 0, microseconds)),
@@ -117,6 +125,7 @@ fn to_interval(duration: &Duration) -> Result<Interval, NoCounterpart> {
     }
 }
 
+#[inline]
 fn from_interval(interval: Interval) -> Result<Duration, NoCounterpart> {
     exact_microseconds(interval).map(Duration::microseconds)
 }

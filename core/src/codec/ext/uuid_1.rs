@@ -18,6 +18,7 @@ fn bytes(value: &Uuid) -> [u8; 16] {
 impl<'r> Decode<'r> for Uuid {
     const USUAL_LENGTH: Option<usize> = Some(16);
 
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::UUID
     }
@@ -27,6 +28,7 @@ impl<'r> Decode<'r> for Uuid {
         Ok(Self::from_bytes(value.fixed::<Self, 16>()?))
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, Self::from_bytes)
     }

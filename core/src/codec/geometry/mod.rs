@@ -104,6 +104,7 @@ const POINT_SIZE: usize = 16;
 
 impl Point {
     /// The point at these coordinates.
+    #[inline]
     pub const fn new(x: f64, y: f64) -> Self {
         Self { x, y }
     }
@@ -113,6 +114,7 @@ impl Point {
         in_network_order([self.x, self.y])
     }
 
+    #[inline]
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             x: reader.f64()?,
@@ -120,6 +122,7 @@ impl Point {
         })
     }
 
+    #[inline]
     fn from_bytes(bytes: [u8; POINT_SIZE]) -> Self {
         let number = u128::from_be_bytes(bytes);
         Self {
@@ -130,6 +133,7 @@ impl Point {
 }
 
 impl From<(f64, f64)> for Point {
+    #[inline]
     fn from((x, y): (f64, f64)) -> Self {
         Self { x, y }
     }
@@ -137,12 +141,14 @@ impl From<(f64, f64)> for Point {
 
 /// As the server prints it, like all of this module.
 impl fmt::Display for Point {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "({},{})", FloatText(self.x), FloatText(self.y))
     }
 }
 
 impl fmt::Display for Line {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c] = [self.a, self.b, self.c].map(FloatText);
         write!(f, "{{{a},{b},{c}}}")
@@ -150,18 +156,21 @@ impl fmt::Display for Line {
 }
 
 impl fmt::Display for LineSegment {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{},{}]", self.start, self.end)
     }
 }
 
 impl fmt::Display for Rectangle {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{}", self.high, self.low)
     }
 }
 
 impl fmt::Display for Path {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (open, close) = if self.is_closed {
             ('(', ')')
@@ -175,6 +184,7 @@ impl fmt::Display for Path {
 }
 
 impl fmt::Display for Polygon {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(")?;
         write_points(f, &self.points)?;
@@ -183,11 +193,13 @@ impl fmt::Display for Polygon {
 }
 
 impl fmt::Display for Circle {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{},{}>", self.center, FloatText(self.radius))
     }
 }
 
+#[inline]
 fn write_points(f: &mut fmt::Formatter<'_>, points: &[Point]) -> fmt::Result {
     for (index, point) in points.iter().enumerate() {
         let separator = if index == 0 { "" } else { "," };
@@ -207,6 +219,7 @@ fn in_network_order<const N: usize, const SIZE: usize>(numbers: [f64; N]) -> [u8
     bytes
 }
 
+#[inline]
 fn read_points(reader: &mut Reader<'_>) -> Result<Vec<Point>, DecodeError> {
     let count = reader.count(POINT_SIZE)?;
     (0..count).map(|_| Point::read(reader)).collect()
@@ -216,10 +229,12 @@ fn read_points(reader: &mut Reader<'_>) -> Result<Vec<Point>, DecodeError> {
 macro_rules! decode {
     ($name:ident, $oid:ident, |$reader:ident| $read:expr) => {
         impl<'r> Decode<'r> for $name {
+            #[inline]
             fn accepts(ty: &Type) -> bool {
                 ty.oid() == oid::$oid
             }
 
+            #[inline]
             fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
                 let mut reader = value.reader();
                 let $reader = &mut reader;
@@ -283,6 +298,7 @@ decode!(Polygon, POLYGON, |reader| Self {
 });
 
 impl Encode for Path {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.oid() != oid::PATH {
             return Err(wrong_encode_type::<Self>(ty));
@@ -293,6 +309,7 @@ impl Encode for Path {
 }
 
 impl Encode for Polygon {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.oid() != oid::POLYGON {
             return Err(wrong_encode_type::<Self>(ty));
@@ -318,14 +335,17 @@ encode_fixed!(Point, POINT, Described, Point::bytes);
 impl<'r> Decode<'r> for Point {
     const USUAL_LENGTH: Option<usize> = Some(POINT_SIZE);
 
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::POINT
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         Ok(Self::from_bytes(value.fixed::<Self, POINT_SIZE>()?))
     }
 
+    #[inline]
     fn decode_elements(elements: &mut ArrayElements<'r, '_>) -> Result<Vec<Self>, DecodeError> {
         array::decode_fixed(elements, Self::from_bytes)
     }

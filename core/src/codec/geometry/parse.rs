@@ -13,6 +13,7 @@ use crate::codec::quote::is_space;
 pub struct ParseShapeError;
 
 impl fmt::Display for ParseShapeError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a shape is written as the server prints it: (1,2) is a point")
     }
@@ -27,6 +28,7 @@ macro_rules! parse {
         impl FromStr for $name {
             type Err = ParseShapeError;
 
+            #[inline]
             fn from_str(text: &str) -> Result<Self, ParseShapeError> {
                 let read: fn(&mut Rest<'_>) -> Option<Self> = $read;
                 let mut rest = Rest(text);
@@ -92,16 +94,19 @@ parse!(Circle, |rest| {
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
+    #[inline]
     fn skip_spaces(&mut self) -> &'a str {
         self.0 = self.0.trim_start_matches(is_space);
         self.0
     }
 
+    #[inline]
     fn expect(&mut self, character: char) -> Option<()> {
         self.0 = self.skip_spaces().strip_prefix(character)?;
         Some(())
     }
 
+    #[inline]
     fn number(&mut self) -> Option<f64> {
         let text = self.skip_spaces();
         let ends = |character| is_space(character) || ",()[]{}<>".contains(character);
@@ -111,6 +116,7 @@ impl<'a> Rest<'a> {
         float_text::parse(number)
     }
 
+    #[inline]
     fn point(&mut self) -> Option<Point> {
         self.expect('(')?;
         let x = self.number()?;
@@ -121,6 +127,7 @@ impl<'a> Rest<'a> {
     }
 
     /// The points up to the bracket that closes them.
+    #[inline]
     fn points(&mut self, close: char) -> Option<Vec<Point>> {
         let mut points = Vec::new();
         if self.expect(close).is_some() {

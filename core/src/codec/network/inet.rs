@@ -54,21 +54,25 @@ const IPV6: u8 = 3;
 
 impl Inet {
     /// An address with a prefix of at most 32 bits for IPv4, 128 for IPv6.
+    #[inline]
     pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
         (prefix <= width(address)).then_some(Self { address, prefix })
     }
 
     /// The address.
+    #[inline]
     pub fn address(self) -> IpAddr {
         self.address
     }
 
     /// How many bits of the address are the network's.
+    #[inline]
     pub fn prefix(self) -> u8 {
         self.prefix
     }
 
     /// Whether the address is a single host's, without a network.
+    #[inline]
     pub fn is_host(self) -> bool {
         self.prefix == width(self.address)
     }
@@ -76,6 +80,7 @@ impl Inet {
 
 impl Cidr {
     /// A network; `None` if the prefix is too long or the address has bits behind it.
+    #[inline]
     pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
         let inet = Inet::new(address, prefix)?;
         let host_bits = match address {
@@ -86,16 +91,19 @@ impl Cidr {
     }
 
     /// The address, whose bits behind the prefix are 0.
+    #[inline]
     pub fn address(self) -> IpAddr {
         self.0.address
     }
 
     /// How many bits the network's address has.
+    #[inline]
     pub fn prefix(self) -> u8 {
         self.0.prefix
     }
 }
 
+#[inline]
 fn width(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
@@ -104,6 +112,7 @@ fn width(address: IpAddr) -> u8 {
 }
 
 impl From<IpAddr> for Inet {
+    #[inline]
     fn from(address: IpAddr) -> Self {
         Self {
             address,
@@ -113,6 +122,7 @@ impl From<IpAddr> for Inet {
 }
 
 impl From<Cidr> for Inet {
+    #[inline]
     fn from(network: Cidr) -> Self {
         network.0
     }
@@ -120,6 +130,7 @@ impl From<Cidr> for Inet {
 
 /// As the server prints it: without the prefix where that is the whole address.
 impl fmt::Display for Inet {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_address(f, self.address)?;
         if self.is_host() {
@@ -131,6 +142,7 @@ impl fmt::Display for Inet {
 
 /// As the server prints it: always with the prefix.
 impl fmt::Display for Cidr {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_address(f, self.0.address)?;
         write!(f, "/{}", self.0.prefix)
@@ -139,6 +151,7 @@ impl fmt::Display for Cidr {
 
 /// As `pg_inet_net_ntop` does (`src/port/inet_net_ntop.c`), which shows some IPv6 addresses
 /// with an IPv4 address in them that the standard library doesn't.
+#[inline]
 fn write_address(f: &mut fmt::Formatter<'_>, address: IpAddr) -> fmt::Result {
     match address {
         IpAddr::V4(address) => write!(f, "{address}"),
@@ -156,12 +169,14 @@ fn write_address(f: &mut fmt::Formatter<'_>, address: IpAddr) -> fmt::Result {
 }
 
 impl fmt::Debug for Inet {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Inet({self})")
     }
 }
 
 impl fmt::Debug for Cidr {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Cidr({self})")
     }
@@ -171,6 +186,7 @@ impl fmt::Debug for Cidr {
 impl FromStr for Inet {
     type Err = ParseNetworkError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseNetworkError> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
@@ -192,6 +208,7 @@ impl FromStr for Inet {
 impl FromStr for Cidr {
     type Err = ParseNetworkError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseNetworkError> {
         let inet: Inet = text.parse()?;
         Self::new(inet.address, inet.prefix).ok_or(ParseNetworkError)
@@ -199,6 +216,7 @@ impl FromStr for Cidr {
 }
 
 /// Writes an `inet` or a `cidr`.
+#[inline]
 fn write_network(inet: Inet, is_cidr: bool, out: &mut ParamWriter<'_>) {
     let family = match inet.address {
         IpAddr::V4(_) => IPV4,
@@ -232,6 +250,7 @@ fn read_network<T>(value: RawValue<'_, '_>) -> Result<Inet, DecodeError> {
 
 /// An `inet`, or a `cidr` if there are no bits behind its prefix.
 impl Encode for Inet {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         match ty.oid() {
             oid::INET => write_network(*self, false, out),
@@ -250,16 +269,19 @@ impl Encode for Inet {
 
 /// Reads `inet` and `cidr`.
 impl<'r> Decode<'r> for Inet {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         matches!(ty.oid(), oid::INET | oid::CIDR)
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         read_network::<Self>(value)
     }
 }
 
 impl Encode for Cidr {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         match ty.oid() {
             oid::CIDR => write_network(self.0, true, out),
@@ -271,10 +293,12 @@ impl Encode for Cidr {
 }
 
 impl<'r> Decode<'r> for Cidr {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::CIDR
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let inet = read_network::<Self>(value)?;
         Self::new(inet.address, inet.prefix)
@@ -286,6 +310,7 @@ macro_rules! host_address {
     ($address:ty, $read:expr) => {
         /// An `inet` without a network.
         impl Encode for $address {
+            #[inline]
             fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
                 if !matches!(ty.oid(), oid::INET | oid::CIDR) {
                     return Err(wrong_encode_type::<Self>(ty));
@@ -296,10 +321,12 @@ macro_rules! host_address {
 
         /// An `inet` without a network.
         impl<'r> Decode<'r> for $address {
+            #[inline]
             fn accepts(ty: &Type) -> bool {
                 Inet::accepts(ty)
             }
 
+            #[inline]
             fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
                 let inet = read_network::<Self>(value)?;
                 let read: fn(IpAddr) -> Option<Self> = $read;

@@ -62,6 +62,7 @@ macro_rules! hardware_address {
         impl FromStr for $name {
             type Err = ParseNetworkError;
 
+            #[inline]
             fn from_str(text: &str) -> Result<Self, ParseNetworkError> {
                 parse(text).map(Self)
             }
@@ -69,6 +70,7 @@ macro_rules! hardware_address {
 
         /// As the server prints it.
         impl fmt::Display for $name {
+            #[inline]
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 for (index, byte) in self.0.iter().enumerate() {
                     let separator = if index == 0 { "" } else { ":" };
@@ -79,6 +81,7 @@ macro_rules! hardware_address {
         }
 
         impl fmt::Debug for $name {
+            #[inline]
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, concat!(stringify!($name), "({})"), self)
             }
@@ -96,14 +99,17 @@ macro_rules! hardware_address {
         impl<'r> Decode<'r> for $name {
             const USUAL_LENGTH: Option<usize> = Some($size);
 
+            #[inline]
             fn accepts(ty: &Type) -> bool {
                 ty.oid() == oid::$oid
             }
 
+            #[inline]
             fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
                 Ok(Self(value.fixed::<Self, $size>()?))
             }
 
+            #[inline]
             fn decode_elements(
                 elements: &mut ArrayElements<'r, '_>,
             ) -> Result<Vec<Self>, DecodeError> {

@@ -14,6 +14,7 @@ pub use self::mac::{MacAddr, MacAddr8};
 pub struct ParseNetworkError;
 
 impl fmt::Display for ParseNetworkError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("it is not an address of this kind")
     }

@@ -7,6 +7,7 @@ const GROUPS_OF_128_BITS: usize = 11;
 
 impl Numeric {
     /// The nearest `f64`; infinite where it is too large.
+    #[inline]
     pub fn to_f64(&self) -> f64 {
         match self.class {
             Class::NaN => f64::NAN,
@@ -32,11 +33,13 @@ impl Numeric {
     /// assert_eq!(Numeric::from_groups(false, 1, 3, vec![1, 2345, 6780])?, number);
     /// # Ok::<(), kornak::codec::ParseNumericError>(())
     /// ```
+    #[inline]
     pub fn groups(&self) -> &[u16] {
         &self.groups
     }
 
     /// The power of 10,000 that the first group counts.
+    #[inline]
     pub fn weight(&self) -> i16 {
         self.weight
     }
@@ -47,6 +50,7 @@ impl Numeric {
     /// # Errors
     ///
     /// If `scale` is over 16,383, or a group over 9999.
+    #[inline]
     pub fn from_groups(
         is_negative: bool,
         weight: i16,
@@ -68,6 +72,7 @@ impl Numeric {
     /// # Errors
     ///
     /// If `scale` is over 16,383.
+    #[inline]
     pub fn from_parts(
         is_negative: bool,
         mut coefficient: u128,
@@ -88,12 +93,14 @@ impl Numeric {
         Ok(Self::with_groups(is_negative, coefficient, scale, groups))
     }
 
+    #[inline]
     fn whole(is_negative: bool, magnitude: u128) -> Self {
         let groups = Vec::with_capacity(GROUPS_OF_128_BITS);
         Self::with_groups(is_negative, magnitude, 0, groups)
     }
 
     /// Puts the digits of `coefficient` in front of `groups`, which are in reverse order.
+    #[inline]
     fn with_groups(
         is_negative: bool,
         mut coefficient: u128,
@@ -118,6 +125,7 @@ impl Numeric {
 
     /// Whether it is negative, its coefficient and its scale, as [`from_parts`](Self::from_parts)
     /// takes them; `None` if it isn't finite or the coefficient needs more than 128 bits.
+    #[inline]
     pub fn to_parts(&self) -> Option<(bool, u128, u32)> {
         if !self.is_finite() {
             return None;
@@ -141,6 +149,7 @@ impl Numeric {
     }
 
     /// The sign and the value of a whole number.
+    #[inline]
     fn to_whole(&self) -> Option<(bool, u128)> {
         if !self.is_finite() {
             return None;
@@ -164,6 +173,7 @@ impl Numeric {
 }
 
 /// `number` with `digits` more digits, which are those of `group`.
+#[inline]
 fn push(number: u128, group: u16, digits: u32) -> Option<u128> {
     number
         .checked_mul(10_u128.pow(digits))?
@@ -174,6 +184,7 @@ macro_rules! from_integer {
     ($($integer:ident)*) => {
         $(
             impl From<$integer> for Numeric {
+                #[inline]
                 fn from(number: $integer) -> Self {
                     #[allow(unused_comparisons, reason = "half of the integers have a sign")]
                     let is_negative = number < 0;
@@ -191,6 +202,7 @@ macro_rules! from_integer {
                 /// # Errors
                 ///
                 /// Unless it is a whole number in range.
+                #[inline]
                 fn try_from(number: &Numeric) -> Result<Self, ParseNumericError> {
                     let (is_negative, value) = number.to_whole().ok_or(ParseNumericError)?;
                     let value = if is_negative {

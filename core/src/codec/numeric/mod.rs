@@ -80,6 +80,7 @@ impl Numeric {
     /// Below all numbers.
     pub const NEG_INFINITY: Self = Self::special(Class::NegInfinity);
 
+    #[inline]
     const fn special(class: Class) -> Self {
         Self {
             class,
@@ -90,26 +91,31 @@ impl Numeric {
     }
 
     /// Whether it is a number, and not infinite.
+    #[inline]
     pub fn is_finite(&self) -> bool {
         matches!(self.class, Class::Positive | Class::Negative)
     }
 
     /// Whether it is not a number.
+    #[inline]
     pub fn is_nan(&self) -> bool {
         self.class == Class::NaN
     }
 
     /// Whether it is below zero.
+    #[inline]
     pub fn is_negative(&self) -> bool {
         matches!(self.class, Class::Negative | Class::NegInfinity)
     }
 
     /// How many digits are shown behind the point.
+    #[inline]
     pub fn scale(&self) -> u16 {
         self.scale
     }
 
     /// Brings groups into the form of the invariant; groups behind the scale are cut off.
+    #[inline]
     fn normalized(class: Class, weight: i32, scale: u16, mut groups: Vec<u16>) -> Option<Self> {
         // How many groups reach down to the scale.
         let kept = weight + 1 + i32::from(scale.div_ceil(4));
@@ -141,6 +147,7 @@ impl Numeric {
     }
 
     /// The group whose digits stand for that power of 10,000.
+    #[inline]
     fn group(&self, power: i32) -> u16 {
         usize::try_from(i32::from(self.weight) - power)
             .ok()
@@ -150,6 +157,7 @@ impl Numeric {
     }
 
     /// Compares the absolute values of two finite numbers.
+    #[inline]
     fn compare_magnitude(&self, other: &Self) -> Ordering {
         match (self.groups.is_empty(), other.groups.is_empty()) {
             (false, false) => {}
@@ -162,6 +170,7 @@ impl Numeric {
 }
 
 impl Class {
+    #[inline]
     fn rank(self) -> u8 {
         match self {
             Self::NegInfinity => 0,
@@ -174,6 +183,7 @@ impl Class {
 }
 
 impl Ord for Numeric {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.class, other.class) {
             (Class::Positive, Class::Positive) => self.compare_magnitude(other),
@@ -184,12 +194,14 @@ impl Ord for Numeric {
 }
 
 impl PartialOrd for Numeric {
+    #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl PartialEq for Numeric {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
@@ -204,6 +216,7 @@ impl Hash for Numeric {
 }
 
 impl Default for Numeric {
+    #[inline]
     fn default() -> Self {
         Self::ZERO
     }
@@ -211,6 +224,7 @@ impl Default for Numeric {
 
 /// As the server prints it.
 impl fmt::Display for Numeric {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.class {
             Class::NaN => return f.write_str("NaN"),
@@ -241,12 +255,14 @@ impl fmt::Display for Numeric {
 }
 
 impl fmt::Debug for Numeric {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Numeric({self})")
     }
 }
 
 impl Encode for Numeric {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.oid() != oid::NUMERIC {
             return Err(wrong_encode_type::<Self>(ty));
@@ -273,10 +289,12 @@ impl Encode for Numeric {
 }
 
 impl<'r> Decode<'r> for Numeric {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::NUMERIC
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
         let count = reader.u16()?;

@@ -11,6 +11,7 @@ use super::{Class, DIGITS_PER_GROUP, MAX_SCALE, Numeric};
 pub struct ParseNumericError;
 
 impl fmt::Display for ParseNumericError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("it is not a decimal number, or out of the range of numeric")
     }
@@ -22,6 +23,7 @@ impl std::error::Error for ParseNumericError {}
 impl FromStr for Numeric {
     type Err = ParseNumericError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseNumericError> {
         let (class, magnitude) = match text.as_bytes() {
             [b'-', ..] => (Class::Negative, &text[1..]),
@@ -51,6 +53,7 @@ impl FromStr for Numeric {
 }
 
 /// An exponent, as far as one can matter.
+#[inline]
 fn exponent(text: &str) -> Result<i64, ParseNumericError> {
     const BOUND: i64 = i32::MAX as i64 / 2;
     let exponent: i64 = text.parse().map_err(|_| ParseNumericError)?;
@@ -61,6 +64,7 @@ fn exponent(text: &str) -> Result<i64, ParseNumericError> {
     }
 }
 
+#[inline]
 fn from_digits(class: Class, whole: &[u8], fraction: &[u8], exponent: i64) -> Option<Numeric> {
     let scale = i64::try_from(fraction.len()).ok()? - exponent;
     let scale = u16::try_from(scale.max(0))

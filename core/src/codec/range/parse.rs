@@ -14,6 +14,7 @@ use crate::codec::quote::is_space;
 pub struct ParseRangeError;
 
 impl fmt::Display for ParseRangeError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a range is empty or two bounds like [1,10), a multirange like {[1,3),[7,)}")
     }
@@ -110,6 +111,7 @@ impl Rest<'_> {
         text.parse().map(Some).map_err(|_| ParseRangeError)
     }
 
+    #[inline]
     fn next(&mut self) -> Option<char> {
         let mut characters = self.0.chars();
         let next = characters.next();
@@ -117,15 +119,18 @@ impl Rest<'_> {
         next
     }
 
+    #[inline]
     fn expect(&mut self, character: char) -> Result<(), ParseRangeError> {
         self.0 = self.0.strip_prefix(character).ok_or(ParseRangeError)?;
         Ok(())
     }
 
+    #[inline]
     fn skip_spaces(&mut self) {
         self.0 = self.0.trim_start_matches(is_space);
     }
 
+    #[inline]
     fn end(mut self) -> Result<(), ParseRangeError> {
         self.skip_spaces();
         if self.0.is_empty() {

@@ -11,6 +11,7 @@ pub use self::query::{TsQuery, TsQueryItem};
 pub use self::vector::{Lexeme, LexemePosition, LexemeWeight, TsVector};
 
 /// A lexeme in quotes, as both types print it.
+#[inline]
 fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("'")?;
     for part in text.split_inclusive(['\'', '\\']) {

@@ -28,12 +28,14 @@ pub struct ParseTextSearchError {
 
 impl ParseTextSearchError {
     /// Where in the text it went wrong, in bytes from its beginning.
+    #[inline]
     pub fn place(&self) -> usize {
         self.place
     }
 }
 
 impl fmt::Display for ParseTextSearchError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}", self.problem, self.place)
     }
@@ -56,6 +58,7 @@ const MAX_POSITIONS: usize = 256;
 impl FromStr for TsVector {
     type Err = ParseTextSearchError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseTextSearchError> {
         let mut parser = Parser::new(text);
         let mut lexemes: Vec<(String, Vec<LexemePosition>)> = Vec::new();
@@ -95,6 +98,7 @@ impl FromStr for TsVector {
 const TOO_LONG: &str = "it has more lexemes than the server's limit of 1 MiB";
 
 /// The positions that the server keeps, `uniquePos`.
+#[inline]
 fn unique(mut positions: Vec<LexemePosition>) -> Vec<LexemePosition> {
     positions.sort_by_key(|position| position.index);
     let mut kept: Vec<LexemePosition> = Vec::new();
@@ -119,6 +123,7 @@ fn unique(mut positions: Vec<LexemePosition>) -> Vec<LexemePosition> {
 impl FromStr for TsQuery {
     type Err = ParseTextSearchError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, ParseTextSearchError> {
         QueryParser::new(text).query()
     }
@@ -140,14 +145,17 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    #[inline]
     fn new(text: &'a str) -> Self {
         Self { text, rest: text }
     }
 
+    #[inline]
     fn peek(&self) -> Option<char> {
         self.rest.chars().next()
     }
 
+    #[inline]
     fn next(&mut self) -> Option<char> {
         let mut characters = self.rest.chars();
         let next = characters.next();
@@ -156,6 +164,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Takes the character away if it comes next.
+    #[inline]
     fn takes(&mut self, character: char) -> bool {
         match self.rest.strip_prefix(character) {
             Some(rest) => {
@@ -166,11 +175,13 @@ impl<'a> Parser<'a> {
         }
     }
 
+    #[inline]
     fn skip_spaces(&mut self) {
         self.rest = self.rest.trim_start_matches(is_space);
     }
 
     /// The number that comes next, or the largest there is; `None` if there is no digit.
+    #[inline]
     fn number(&mut self) -> Option<u32> {
         let end = self
             .rest
@@ -190,6 +201,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads a word; `None` at the end of the text.
+    #[inline]
     fn word(&mut self, grammar: Grammar) -> Result<Option<String>, ParseTextSearchError> {
         self.skip_spaces();
         let start = *self;
@@ -208,6 +220,7 @@ impl<'a> Parser<'a> {
         }
     }
 
+    #[inline]
     fn quoted_word(&mut self) -> Result<String, ParseTextSearchError> {
         let start = *self;
         self.next();
@@ -223,6 +236,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads a word of at least one character, whichever that is.
+    #[inline]
     fn bare_word(&mut self, grammar: Grammar) -> Result<String, ParseTextSearchError> {
         let ends = |character| {
             character == ':'
@@ -244,12 +258,14 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads what is behind a backslash.
+    #[inline]
     fn escaped(&mut self) -> Result<char, ParseTextSearchError> {
         self.next()
             .ok_or_else(|| self.error("the character behind the backslash is missing"))
     }
 
     /// Reads the positions behind a word, if there are any.
+    #[inline]
     fn positions(&mut self) -> Result<Vec<LexemePosition>, ParseTextSearchError> {
         let mut positions = Vec::new();
         if !self.takes(':') {
@@ -275,6 +291,7 @@ impl<'a> Parser<'a> {
 
     /// Reads the weight of a position. As for the server, digits may follow it, and a D is
     /// none yet.
+    #[inline]
     fn weight(&mut self) -> Result<LexemeWeight, ParseTextSearchError> {
         let mut weight = LexemeWeight::D;
         loop {
@@ -298,6 +315,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads the weights behind a word of a query, and whether it stands for all that begin so.
+    #[inline]
     fn modifiers(&mut self) -> (u8, bool) {
         let (mut weights, mut is_prefix) = (0, false);
         if self.takes(':') {
@@ -320,6 +338,7 @@ impl<'a> Parser<'a> {
 const NO_WORD: &str = "a word is missing";
 
 /// `ISOPERATOR` in `ts_utils.h`.
+#[inline]
 fn is_operator(character: char) -> bool {
     matches!(character, '!' | '&' | '|' | '(' | ')' | '<')
 }
@@ -353,6 +372,7 @@ enum Pending {
 }
 
 impl<'a> QueryParser<'a> {
+    #[inline]
     fn new(text: &'a str) -> Self {
         Self {
             parser: Parser::new(text),
@@ -362,6 +382,7 @@ impl<'a> QueryParser<'a> {
         }
     }
 
+    #[inline]
     fn query(mut self) -> Result<TsQuery, ParseTextSearchError> {
         self.parser.skip_spaces();
         if self.parser.peek().is_none() {
@@ -392,6 +413,7 @@ impl<'a> QueryParser<'a> {
     }
 
     /// Reads a word, and what stands in front of an operand.
+    #[inline]
     fn operand(&mut self) -> Result<(), ParseTextSearchError> {
         loop {
             self.parser.skip_spaces();
@@ -426,6 +448,7 @@ impl<'a> QueryParser<'a> {
 
     /// Reads what stands behind an operand up to the operator that another one follows; false if
     /// the text ends there.
+    #[inline]
     fn operator(&mut self) -> Result<bool, ParseTextSearchError> {
         loop {
             self.parser.skip_spaces();
@@ -459,6 +482,7 @@ impl<'a> QueryParser<'a> {
     }
 
     /// Reads `<-` or `<N`; what closes it is next.
+    #[inline]
     fn distance(&mut self) -> Result<u16, ParseTextSearchError> {
         let start = self.parser;
         self.parser.next();
@@ -476,6 +500,7 @@ impl<'a> QueryParser<'a> {
     }
 
     /// Completes the operators that `next` does not bind tighter than.
+    #[inline]
     fn complete(&mut self, next: TsQueryItem<'static>) {
         while let Some(Pending::Operator(last)) = self.pending.last() {
             let waits = match next {
@@ -492,6 +517,7 @@ impl<'a> QueryParser<'a> {
     }
 
     /// Completes all operators up to the parenthesis around them.
+    #[inline]
     fn close(&mut self) {
         while let Some(Pending::Operator(last)) = self.pending.last() {
             self.items.push(Parsed::Operator(*last));

@@ -127,11 +127,13 @@ impl TsQuery {
 
     /// Searches for `next` that many positions behind this, at most 16,384.
     #[must_use]
+    #[inline]
     pub fn followed_by(self, next: Self, distance: u16) -> Self {
         self.join(next, Node::FollowedBy(distance))
     }
 
     /// The operators and lexemes in prefix order, the right operand before the left one.
+    #[inline]
     pub fn items(&self) -> impl ExactSizeIterator<Item = TsQueryItem<'_>> + Clone {
         let mut start = 0;
         self.nodes.iter().map(move |node| match *node {
@@ -156,6 +158,7 @@ impl TsQuery {
     }
 
     /// Adds an item behind the others.
+    #[inline]
     pub(super) fn push(&mut self, item: TsQueryItem<'_>) {
         let node = match item {
             TsQueryItem::Lexeme {
@@ -179,6 +182,7 @@ impl TsQuery {
     }
 
     /// Joins two queries; what is empty drops out, as on the server.
+    #[inline]
     fn join(mut self, mut right: Self, operator: Node) -> Self {
         if right.nodes.is_empty() {
             return self;
@@ -205,6 +209,7 @@ impl TsQuery {
 }
 
 /// How many items the tree that begins at each item has.
+#[inline]
 fn sizes(items: &[TsQueryItem<'_>]) -> Vec<usize> {
     let mut sizes = vec![1; items.len()];
     for index in (0..sizes.len()).rev() {
@@ -219,6 +224,7 @@ fn sizes(items: &[TsQueryItem<'_>]) -> Vec<usize> {
 }
 
 impl TsQueryItem<'_> {
+    #[inline]
     fn operands(self) -> usize {
         match self {
             Self::Lexeme { .. } => 0,
@@ -228,6 +234,7 @@ impl TsQueryItem<'_> {
     }
 
     /// How tightly it binds, `tsearch_op_priority` in `tsquery.c`.
+    #[inline]
     pub(super) fn priority(self) -> u8 {
         match self {
             Self::Or => 1,
@@ -241,6 +248,7 @@ impl TsQueryItem<'_> {
 impl Not for TsQuery {
     type Output = Self;
 
+    #[inline]
     fn not(mut self) -> Self {
         if !self.nodes.is_empty() {
             self.nodes.insert(0, Node::Not);
@@ -252,6 +260,7 @@ impl Not for TsQuery {
 impl BitAnd for TsQuery {
     type Output = Self;
 
+    #[inline]
     fn bitand(self, right: Self) -> Self {
         self.join(right, Node::And)
     }
@@ -260,12 +269,14 @@ impl BitAnd for TsQuery {
 impl BitOr for TsQuery {
     type Output = Self;
 
+    #[inline]
     fn bitor(self, right: Self) -> Self {
         self.join(right, Node::Or)
     }
 }
 
 impl fmt::Debug for TsQuery {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.items()).finish()
     }
@@ -285,6 +296,7 @@ enum Pending {
 /// As the server prints it (`infix` in `tsquery.c`), without recursion: a query can be as
 /// deep as it is long.
 impl fmt::Display for TsQuery {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let items: Vec<_> = self.items().collect();
         let sizes = sizes(&items);
@@ -352,6 +364,7 @@ impl fmt::Display for TsQuery {
     }
 }
 
+#[inline]
 fn write_lexeme(
     f: &mut fmt::Formatter<'_>,
     text: &str,
@@ -374,6 +387,7 @@ fn write_lexeme(
 }
 
 impl Encode for TsQuery {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.oid() != oid::TSQUERY {
             return Err(wrong_encode_type::<Self>(ty));
@@ -413,10 +427,12 @@ impl Encode for TsQuery {
 }
 
 impl<'r> Decode<'r> for TsQuery {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::TSQUERY
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
         let count = reader.count(SMALLEST_ITEM)?;

@@ -88,6 +88,7 @@ const SMALLEST_LEXEME: usize = 3;
 
 impl TsVector {
     /// The lexemes, in their order.
+    #[inline]
     pub fn lexemes(&self) -> impl ExactSizeIterator<Item = Lexeme<'_>> + Clone {
         let mut start = End::default();
         self.ends.iter().map(move |end| {
@@ -101,11 +102,13 @@ impl TsVector {
     }
 
     /// How many lexemes there are.
+    #[inline]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Whether there are none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -116,6 +119,7 @@ impl TsVector {
     ///
     /// If the texts become longer than 4 GiB, or the positions more than 2³². The server's limit
     /// is 1 MiB for both together.
+    #[inline]
     pub fn push(&mut self, lexeme: Lexeme<'_>) {
         self.texts.push_str(lexeme.text);
         self.positions.extend_from_slice(lexeme.positions);
@@ -123,6 +127,7 @@ impl TsVector {
     }
 
     /// Ends a lexeme whose text and positions have been added.
+    #[inline]
     fn end_lexeme(&mut self) {
         let end = |length: usize| u32::try_from(length).expect("a tsvector of at most 4 GiB");
         self.ends.push(End {
@@ -141,12 +146,14 @@ impl<'a> FromIterator<Lexeme<'a>> for TsVector {
 }
 
 impl fmt::Debug for TsVector {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.lexemes()).finish()
     }
 }
 
 impl LexemeWeight {
+    #[inline]
     fn from_bits(bits: u16) -> Self {
         match bits & 3 {
             0 => Self::D,
@@ -159,6 +166,7 @@ impl LexemeWeight {
 
 /// As the server prints it.
 impl fmt::Display for TsVector {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, lexeme) in self.lexemes().enumerate() {
             f.write_str(if index == 0 { "" } else { " " })?;
@@ -179,6 +187,7 @@ impl fmt::Display for TsVector {
 }
 
 impl Encode for TsVector {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.oid() != oid::TSVECTOR {
             return Err(wrong_encode_type::<Self>(ty));
@@ -212,10 +221,12 @@ impl Encode for TsVector {
 }
 
 impl<'r> Decode<'r> for TsVector {
+    #[inline]
     fn accepts(ty: &Type) -> bool {
         ty.oid() == oid::TSVECTOR
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         let mut reader = value.reader();
         let count = reader.count(SMALLEST_LEXEME)?;

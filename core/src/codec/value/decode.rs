@@ -16,28 +16,34 @@ const MAX_NESTING: usize = 16;
 
 /// Reads every type, in both forms. NULL is [`Value::Null`].
 impl<'r> Decode<'r> for Value {
+    #[inline]
     fn accepts(_ty: &Type) -> bool {
         true
     }
 
+    #[inline]
     fn accepts_text(_ty: &Type) -> bool {
         true
     }
 
+    #[inline]
     fn decode(value: RawValue<'r, '_>) -> Result<Self, DecodeError> {
         decode(value, 0)
     }
 
+    #[inline]
     fn decode_null(_ty: &Type) -> Result<Self, DecodeError> {
         Ok(Self::Null)
     }
 
+    #[inline]
     fn decode_text(text: String, ty: &Type) -> Result<Self, DecodeError> {
         let value = RawValue::new(text.as_bytes(), ty, Format::Text);
         Ok(opaque(value))
     }
 }
 
+#[inline]
 fn decode(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError> {
     if value.format() == Format::Text {
         return Ok(opaque(value));
@@ -93,6 +99,7 @@ fn decode(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError> {
 }
 
 /// Reads a value of a type whose OID says nothing.
+#[inline]
 fn of_kind(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError> {
     Ok(match value.ty().kind() {
         Kind::Array(element) => array(value, element, depth)?,
@@ -109,6 +116,7 @@ fn of_kind(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError> 
 }
 
 /// Reads a value of a type without parts, known by its name if at all.
+#[inline]
 fn of_extension(value: RawValue<'_, '_>) -> Result<Value, DecodeError> {
     Ok(match value.ty().extension() {
         Extension::Hstore => Value::Hstore(Decode::decode(value)?),
@@ -121,6 +129,7 @@ fn of_extension(value: RawValue<'_, '_>) -> Result<Value, DecodeError> {
     })
 }
 
+#[inline]
 fn opaque(value: RawValue<'_, '_>) -> Value {
     Value::Opaque(Box::new(Opaque::new(
         value.ty().clone(),
@@ -129,6 +138,7 @@ fn opaque(value: RawValue<'_, '_>) -> Value {
     )))
 }
 
+#[inline]
 fn array(value: RawValue<'_, '_>, element: &Type, depth: usize) -> Result<Value, DecodeError> {
     let depth = deeper(value, depth)?;
     let mut reader = value.reader();
@@ -148,6 +158,7 @@ fn array(value: RawValue<'_, '_>, element: &Type, depth: usize) -> Result<Value,
 
 /// Reads an array whose column doesn't tell the type of the elements, as in `pg_statistic`:
 /// the array does. What isn't built in is left as it is.
+#[inline]
 fn any_array(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError> {
     let depth = deeper(value, depth)?;
     let mut reader = value.reader();
@@ -162,6 +173,7 @@ fn any_array(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError
     }
 }
 
+#[inline]
 fn elements(
     header: &ArrayHeader,
     mut elements: ArrayElements<'_, '_>,
@@ -179,6 +191,7 @@ fn elements(
     ))
 }
 
+#[inline]
 fn record(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError> {
     let depth = deeper(value, depth)?;
     let mut reader = FieldReader::new::<Value>(value)?;
@@ -203,6 +216,7 @@ fn record(value: RawValue<'_, '_>, depth: usize) -> Result<Value, DecodeError> {
     Ok(Record::new(fields).into())
 }
 
+#[inline]
 fn deeper(value: RawValue<'_, '_>, depth: usize) -> Result<usize, DecodeError> {
     if depth == MAX_NESTING {
         return Err(too_deep(value));

@@ -10,6 +10,7 @@ use crate::codec::quote::{is_space, write_quoted};
 use crate::types::{Format, Type};
 
 impl fmt::Display for Value {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value: &dyn fmt::Display = match self {
             Self::Null => return f.write_str("NULL"),
@@ -71,6 +72,7 @@ impl fmt::Display for Value {
 
 /// As the server prints it.
 impl fmt::Display for Record {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('(')?;
         for (index, field) in self.fields().iter().enumerate() {
@@ -89,6 +91,7 @@ impl fmt::Display for Record {
 
 /// Text as it is, all else in hexadecimal.
 impl fmt::Display for Opaque {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.format() {
             Format::Text => f.write_str(&String::from_utf8_lossy(self.bytes())),
@@ -97,6 +100,7 @@ impl fmt::Display for Opaque {
     }
 }
 
+#[inline]
 fn write_array(element: &Type, array: &Array<Value>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let delimiter = char::from(element.delimiter());
     let dimensions = array.dimensions();
@@ -142,6 +146,7 @@ fn write_array(element: &Type, array: &Array<Value>, f: &mut fmt::Formatter<'_>)
 
 /// Prints an element: in quotes if it is empty, looks like NULL, or has a special character;
 /// quotes and backslashes have a backslash in front.
+#[inline]
 fn write_element(text: &str, delimiter: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let is_special = |character| {
         matches!(character, '"' | '\\' | '{' | '}') || character == delimiter || is_space(character)
@@ -167,6 +172,7 @@ fn write_vector<T: fmt::Display>(values: &[T], f: &mut fmt::Formatter<'_>) -> fm
     Ok(())
 }
 
+#[inline]
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("\\x")?;
     for byte in bytes {
@@ -176,6 +182,7 @@ fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// A byte of 0 is the empty string; one that is no ASCII has its octal digits.
+#[inline]
 fn write_char(value: i8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match value as u8 {
         0 => Ok(()),

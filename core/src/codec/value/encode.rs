@@ -10,6 +10,7 @@ use crate::types::{Format, Kind, Type, oid};
 /// Written as whatever type the server wants, if that takes the Rust type in the variant. The
 /// server is asked for the type.
 impl Encode for Value {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if out.format() == Format::Text && !self.is_null() {
             // The type has no other form.
@@ -82,6 +83,7 @@ impl Encode for Value {
 
 /// A value of a composite type with as many fields, by their position.
 impl Encode for Record {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if ty.oid() == oid::RECORD {
             // The server says itself that it takes none.
@@ -102,6 +104,7 @@ impl Encode for Record {
 
 /// Written as the type that it came as; a text as whatever is text, too.
 impl Encode for Opaque {
+    #[inline]
     fn encode(&self, ty: &Type, out: &mut ParamWriter<'_>) -> Result<IsNull, EncodeError> {
         if self.format() == out.format() && self.ty().oid() == ty.oid() {
             out.put_slice(self.bytes());

@@ -48,21 +48,25 @@ pub struct Opaque {
 
 impl Record {
     /// A record of these fields.
+    #[inline]
     pub fn new(fields: Vec<RecordField>) -> Self {
         Self { fields }
     }
 
     /// The fields, in their order.
+    #[inline]
     pub fn fields(&self) -> &[RecordField] {
         &self.fields
     }
 
     /// The fields, in their order.
+    #[inline]
     pub fn into_fields(self) -> Vec<RecordField> {
         self.fields
     }
 
     /// The value of the first field of this name.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&Value> {
         let mut fields = self.fields.iter();
         let field = fields.find(|field| field.name() == Some(name));
@@ -72,6 +76,7 @@ impl Record {
 
 impl RecordField {
     /// A field without a name.
+    #[inline]
     pub fn new(ty: Type, value: Value) -> Self {
         Self {
             name: None,
@@ -88,21 +93,25 @@ impl RecordField {
     }
 
     /// The name, which fields of anonymous records don't have.
+    #[inline]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     /// The type.
+    #[inline]
     pub fn ty(&self) -> &Type {
         &self.ty
     }
 
     /// The value.
+    #[inline]
     pub fn value(&self) -> &Value {
         &self.value
     }
 
     /// The value.
+    #[inline]
     pub fn into_value(self) -> Value {
         self.value
     }
@@ -119,21 +128,25 @@ impl Opaque {
     }
 
     /// The type.
+    #[inline]
     pub fn ty(&self) -> &Type {
         &self.ty
     }
 
     /// The form of the bytes.
+    #[inline]
     pub fn format(&self) -> Format {
         self.format
     }
 
     /// The bytes, as the server sent them.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The text, if it came as text.
+    #[inline]
     pub fn as_text(&self) -> Option<&str> {
         match self.format {
             Format::Text => std::str::from_utf8(&self.bytes).ok(),
