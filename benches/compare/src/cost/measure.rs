@@ -30,9 +30,9 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// If it can't be started, or valgrind, strace or taskset is missing.
+    /// If it can't be started, or valgrind, strace, taskset or chrt is missing.
     pub fn start(core: usize) -> Result<Self> {
-        for tool in ["valgrind", "strace", "taskset"] {
+        for tool in ["valgrind", "strace", "taskset", "chrt"] {
             if !has_tool(tool) {
                 return Err(format!(
                     "install {tool}: instructions and system calls are counted by it"
@@ -134,10 +134,12 @@ impl Bench {
         collected(&mut command)
     }
 
+    /// Counted in a batch process, which doesn't take the processor from the replay while that
+    /// writes: where other processes want it too, an answer would be read in more pieces.
     fn system_calls(&self, driver: &str, row: &Row, times: u64) -> Result<BTreeMap<String, f64>> {
-        let mut command = on_core(self.core, Path::new("strace"));
+        let mut command = on_core(self.core, Path::new("chrt"));
         command
-            .args(["-c", "-f"])
+            .args(["--batch", "0", "strace", "-c", "-f"])
             .arg(self.programs.join("compare"))
             .arg("client");
         self.arguments(&mut command, driver, row, times);
