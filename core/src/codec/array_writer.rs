@@ -54,6 +54,14 @@ impl<'w, 'a, 't> ArrayWriter<'w, 'a, 't> {
         if self.out.format() == Format::Text {
             return self.text_element(value);
         }
+        match self.out.put_short(self.ty, value) {
+            Some(IsNull::No) => return Ok(()),
+            Some(IsNull::Yes) => {
+                self.has_null = true;
+                return Ok(());
+            }
+            None => {}
+        }
         let length = self.out.begin_part();
         match value.encode(self.ty, self.out)? {
             IsNull::No => self.out.end_part(length),

@@ -1,6 +1,7 @@
 //! [`ParamWriter`]: where encoders append.
 
-use super::{Encode, encode_value, out_of_range};
+use super::fixed::SHORT;
+use super::{Encode, IsNull, encode_value, out_of_range};
 use crate::buffer::{LengthMark, Mark, WriteBuffer};
 use crate::error::EncodeError;
 use crate::types::{Format, Type};
@@ -79,6 +80,18 @@ impl<'a> ParamWriter<'a> {
             }
             Err(_) => Err(out_of_range::<T>(ty, format_args!("a count of {count}"))),
         }
+    }
+
+    /// Appends a short value inside of this one, or a NULL, with its length in front: what
+    /// [`Encode::encode_short`] knows how to write.
+    #[inline]
+    pub(super) fn put_short<T: Encode + ?Sized>(&mut self, ty: &Type, value: &T) -> Option<IsNull> {
+        let room = self.buffer.room(SHORT);
+        let count = value.encode_short(ty, Format::Binary, room)?;
+        // An empty string takes the same four bytes, but not these.
+        let is_null = count == 4 && room.first_chunk() == Some(&(-1_i32).to_be_bytes());
+        self.buffer.take_room(count);
+        Some(if is_null { IsNull::Yes } else { IsNull::No })
     }
 
     /// The end of what is written so far.

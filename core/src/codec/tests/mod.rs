@@ -78,7 +78,8 @@ pub(super) fn encoded<T: Encode + ?Sized>(value: &T, ty: &Type) -> Result<Vec<u8
         Ok(length),
         "NULL, or a wrong length"
     );
-    let mut plain = WriteBuffer::default();
+    // What was written above had to make its room; here there is enough.
+    let mut plain = WriteBuffer::with_capacity(2 * bytes.len() + 4096);
     let writer = &mut ParamWriter::new(&mut plain, Format::Binary);
     assert_eq!(value.encode(ty.base(), writer)?, IsNull::No);
     assert_eq!(plain.pending(), bytes, "a value has one binary form");
