@@ -6,39 +6,15 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use kornak::{Connection, ErrorKind, Row, SqlState};
-use live::{check_token, config, connect, open};
-use support::raw::RawClient;
-use support::server;
+use live::database::Database;
+use live::{check_token, connect};
 
-/// A database whose bytes are in no encoding at all.
-struct AsciiDatabase {
-    name: &'static str,
-}
-
-impl AsciiDatabase {
-    fn create(name: &'static str) -> Self {
-        let mut observer = RawClient::of_tests();
-        observer.execute(&format!("drop database if exists {name}"));
-        observer.execute(&format!(
-            "create database {name} encoding 'SQL_ASCII' template template0 lc_collate 'C' lc_ctype 'C'"
-        ));
-        Self { name }
-    }
-
-    async fn connect(&self) -> Connection {
-        open(config(&server::target()).dbname(self.name)).await
-    }
-}
-
-impl Drop for AsciiDatabase {
-    fn drop(&mut self) {
-        RawClient::of_tests().execute(&format!("drop database {} with (force)", self.name));
-    }
-}
+/// Bytes in no encoding at all.
+const ASCII: &str = "encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'";
 
 #[tokio::test]
 async fn r59_a_database_without_an_encoding_is_read_as_far_as_it_is_utf8() {
-    let database = AsciiDatabase::create("r59_ascii");
+    let database = Database::create("r59_ascii", ASCII);
     let mut connection = database.connect().await;
     let notices = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&notices);

@@ -7,6 +7,8 @@
     reason = "every test binary compiles this module and uses a part of it"
 )]
 
+pub mod database;
+
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};

@@ -11,6 +11,7 @@ use super::{
     is_refused, lines, printed, said, sent,
 };
 use crate::live::check_token;
+use crate::live::database::Database;
 
 /// A column of a relation.
 #[derive(FromRow)]
@@ -26,7 +27,8 @@ async fn every_row_of_the_catalogue_goes_there_and_back() {
         Some(_) => usize::MAX,
         None => ROWS,
     };
-    let mut connection = connect_with_settings().await;
+    let database = Database::create("r57_catalogue", "");
+    let mut connection = connect_with_settings(&database).await;
     let refused = lines(REFUSED);
     let mut outcome = Outcome::default();
     let relations: Vec<String> = connection
