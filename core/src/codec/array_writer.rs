@@ -54,13 +54,9 @@ impl<'w, 'a, 't> ArrayWriter<'w, 'a, 't> {
         if self.out.format() == Format::Text {
             return self.text_element(value);
         }
-        match self.out.put_short(self.ty, value) {
-            Some(IsNull::No) => return Ok(()),
-            Some(IsNull::Yes) => {
-                self.has_null = true;
-                return Ok(());
-            }
-            None => {}
+        if let Some(is_null) = self.out.put_short(self.ty, value) {
+            self.has_null |= is_null == IsNull::Yes;
+            return Ok(());
         }
         let length = self.out.begin_part();
         match value.encode(self.ty, self.out)? {
