@@ -14,7 +14,7 @@ const ASCII: &str = "encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'";
 
 #[tokio::test]
 async fn r59_a_database_without_an_encoding_is_read_as_far_as_it_is_utf8() {
-    let database = Database::create("r59_ascii", ASCII);
+    let database = Database::create(ASCII);
     let mut connection = database.connect().await;
     let notices = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&notices);

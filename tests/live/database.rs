@@ -1,36 +1,29 @@
 //! A database for one test alone, in which nobody else makes or drops anything.
 
-use kornak::{Config, Connection};
+use kornak::Connection;
 
 use super::{config, open};
-use crate::support::raw::RawClient;
+use crate::support::raw::{RawClient, unique};
 use crate::support::server;
 
 /// A database that is dropped with this.
 #[derive(Debug)]
 pub struct Database {
-    name: &'static str,
+    name: String,
 }
 
 impl Database {
-    /// Makes the database `name` out of `template0`, with what `options` add in SQL.
-    pub fn create(name: &'static str, options: &str) -> Self {
-        let mut owner = RawClient::of_tests();
-        owner.execute(&format!("drop database if exists {name} with (force)"));
-        owner.execute(&format!(
-            "create database {name} template template0 {options}"
-        ));
+    /// Makes one out of `template0`, with what `options` add in SQL.
+    pub fn create(options: &str) -> Self {
+        let name = format!("kornak_{}", unique().replace('-', "_"));
+        let sql = format!("create database {name} template template0 {options}");
+        RawClient::of_tests().execute(&sql);
         Self { name }
-    }
-
-    /// How the driver is told to reach it.
-    pub fn config(&self) -> Config {
-        config(&server::target()).dbname(self.name)
     }
 
     /// A connection to it.
     pub async fn connect(&self) -> Connection {
-        open(self.config()).await
+        open(config(&server::target()).dbname(&self.name)).await
     }
 }
 

@@ -27,7 +27,7 @@ async fn every_row_of_the_catalogue_goes_there_and_back() {
         Some(_) => usize::MAX,
         None => ROWS,
     };
-    let database = Database::create("r57_catalogue", "");
+    let database = Database::create("");
     let mut connection = connect_with_settings(&database).await;
     let refused = lines(REFUSED);
     let mut outcome = Outcome::default();

@@ -135,8 +135,8 @@ impl Outcome {
     }
 }
 
-/// A connection to a database that no other test makes anything in: what the system's relations
-/// have in the first row, and of which types that is, would be theirs.
+/// A connection to a database in which no other test makes anything: what stands in the system's
+/// relations would be theirs.
 async fn connect_with_settings(database: &Database) -> Connection {
     let mut connection = database.connect().await;
     connection.batch_execute(SETTINGS).await.unwrap();
@@ -258,7 +258,7 @@ fn printed(expression: &str, ty: &Described) -> String {
 
 #[tokio::test]
 async fn r57_r58_r60_every_type_goes_there_and_back() {
-    let database = Database::create("r57_types", "");
+    let database = Database::create("");
     let mut connection = connect_with_settings(&database).await;
     let values = lines(VALUES);
     let refused = lines(REFUSED);
