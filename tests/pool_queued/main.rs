@@ -436,19 +436,45 @@ async fn r50_what_changes_a_session_or_a_transaction_has_a_connection_for_itself
     }
 }
 
+/// A table with a row, which gets a second column from another session.
+struct Altered {
+    session: Connection,
+    table: String,
+}
+
+impl Altered {
+    async fn create() -> Self {
+        let table = format!("altered_{}", unique().replace('-', "_"));
+        let mut session = connect().await;
+        let script = format!("create table {table} (a int4); insert into {table} values (1)");
+        session.batch_execute(&script).await.unwrap();
+        Self { session, table }
+    }
+
+    fn select(&self) -> String {
+        format!("select * from {} where a = $1", self.table)
+    }
+
+    async fn add_column(&mut self) {
+        let script = format!("alter table {} add b int4 default 7", self.table);
+        self.session.batch_execute(&script).await.unwrap();
+    }
+
+    async fn drop(mut self) {
+        let script = format!("drop table {}", self.table);
+        self.session.batch_execute(&script).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn r41_a_statement_whose_table_was_altered_runs_once_on_a_connection_of_its_own() {
     let mut stage = Stage::set(|builder| builder).await;
-    let table = format!("altered_{}", unique().replace('-', "_"));
-    let script = format!("create table {table} (a int4); insert into {table} values (1)");
-    let mut other = connect().await;
-    other.batch_execute(&script).await.unwrap();
-    let sql = format!("select * from {table} where a = $1");
+    let mut altered = Altered::create().await;
+    let sql = altered.select();
     let pool = stage.tested.pool.clone();
     let row: (i32,) = pool.fetch_one(&sql, (1,)).await.unwrap();
     assert_eq!(row, (1,));
-    let alter = format!("alter table {table} add b int4 default 7");
-    other.batch_execute(&alter).await.unwrap();
+    altered.add_column().await;
     let front = stage.front().await;
     let task = tokio::spawn(async move { pool.fetch_one::<(i32, i32)>(&sql, (1,)).await });
     // That the connection has the statement for one column is seen before it is sent, or it is
@@ -459,21 +485,15 @@ async fn r41_a_statement_whose_table_was_altered_runs_once_on_a_connection_of_it
     assert_eq!(ended(front).await.unwrap(), 1);
     assert_eq!(ended(behind).await.unwrap(), 5);
     assert_eq!(ended(task).await.unwrap(), (1, 7));
-    other
-        .batch_execute(&format!("drop table {table}"))
-        .await
-        .unwrap();
+    altered.drop().await;
     stage.end().await;
 }
 
 #[tokio::test]
 async fn r41_a_statement_that_the_server_refuses_at_its_turn_is_prepared_anew() {
     let mut stage = Stage::set(|builder| builder).await;
-    let table = format!("altered_{}", unique().replace('-', "_"));
-    let script = format!("create table {table} (a int4); insert into {table} values (1)");
-    let mut other = connect().await;
-    other.batch_execute(&script).await.unwrap();
-    let sql = format!("select * from {table} where a = $1");
+    let mut altered = Altered::create().await;
+    let sql = altered.select();
     let pool = stage.tested.pool.clone();
     assert_eq!(pool.execute(&sql, (1,)).await.unwrap(), 1);
     let front = stage.front().await;
@@ -484,18 +504,14 @@ async fn r41_a_statement_that_the_server_refuses_at_its_turn_is_prepared_anew() 
     let behind = stage.behind(5);
     stage.until_waiting(0).await;
     tokio::task::yield_now().await;
-    let alter = format!("alter table {table} add b int4 default 7");
-    other.batch_execute(&alter).await.unwrap();
+    altered.add_column().await;
     stage.unlock().await;
     assert_eq!(ended(front).await.unwrap(), 1);
     for task in tasks {
         assert_eq!(ended(task).await.unwrap(), 1);
     }
     assert_eq!(ended(behind).await.unwrap(), 5);
-    other
-        .batch_execute(&format!("drop table {table}"))
-        .await
-        .unwrap();
+    altered.drop().await;
     stage.end().await;
 }
 
