@@ -13,8 +13,7 @@ use crate::support::server;
 
 #[tokio::test]
 async fn bulk_work_is_shown_and_measured() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     let meter = Meter::default();
     let _meter = metrics::set_default_local_recorder(&meter);
     let table = format!("kornak_{}", unique().replace('-', "_"));
@@ -82,8 +81,7 @@ async fn bulk_work_is_shown_and_measured() {
 
 #[tokio::test]
 async fn what_is_no_statement_of_the_callers_is_shown_and_measured() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     let meter = Meter::default();
     let _meter = metrics::set_default_local_recorder(&meter);
     let tested = Tested::of(1, |builder| builder);
@@ -158,8 +156,7 @@ async fn what_is_no_statement_of_the_callers_is_shown_and_measured() {
 
 #[tokio::test]
 async fn bulk_work_and_connects_that_fail_say_so() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     let tested = Tested::of(1, |builder| builder);
     let mut connection = tested.acquire().await;
     let check = |text: &str, operation: &str, error: &str, is_of_server: bool| {

@@ -30,8 +30,7 @@ const A_SHORT_WHILE: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn a_query_is_a_span_with_the_names_of_opentelemetry() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     let tested = Tested::of(1, |builder| builder);
     let sql = "select a, 'x' from generate_series($1::int, 3) a";
     let shown = "select a, ? from generate_series($1::int, ?) a";
@@ -135,8 +134,7 @@ fn check_shown(recorder: &Recorder, meter: &Meter, expected: &[Shown<'_>]) {
 
 #[tokio::test]
 async fn statements_that_share_a_connection_are_shown_and_measured_one_by_one() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     let meter = Meter::default();
     let _meter = metrics::set_default_local_recorder(&meter);
     let tested = Tested::of(1, |builder| builder.queue_statements(8));
@@ -180,8 +178,7 @@ async fn statements_that_share_a_connection_are_shown_and_measured_one_by_one() 
 
 #[tokio::test]
 async fn what_fails_or_is_dropped_says_so_in_its_span_and_its_duration() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     let meter = Meter::default();
     let _meter = metrics::set_default_local_recorder(&meter);
     let tested = Tested::of(1, |builder| builder);
@@ -225,8 +222,7 @@ async fn what_fails_or_is_dropped_says_so_in_its_span_and_its_duration() {
 
 #[tokio::test]
 async fn s31_nothing_secret_is_shown_to_whoever_watches() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     let meter = Meter::default();
     let _meter = metrics::set_default_local_recorder(&meter);
     let secret = format!("sesame{}", unique().replace('-', ""));
@@ -325,8 +321,7 @@ async fn s31_nothing_secret_is_shown_to_whoever_watches() {
 
 #[tokio::test]
 async fn notices_are_events() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     let tested = Tested::of(1, |builder| builder);
     let mut connection = tested.acquire().await;
     let heard = Arc::new(AtomicU64::new(0));
@@ -361,10 +356,14 @@ async fn notices_are_events() {
     );
 }
 
+/// What the pool says to who waited for a connection in vain.
+async fn refusal(pool: &Pool) -> String {
+    pool.acquire().await.map(drop).unwrap_err().to_string()
+}
+
 #[tokio::test]
 async fn a_timeout_names_what_the_longest_holder_does() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let (recorder, _guard) = Recorder::install();
     let tested = Tested::of(2, |builder| {
         builder
             .name("orders")
@@ -402,13 +401,7 @@ async fn a_timeout_names_what_the_longest_holder_does() {
     // Who has given it back holds nothing.
     drop(first);
     let held = tested.acquire().await;
-    let message = tested
-        .pool
-        .acquire()
-        .await
-        .map(drop)
-        .unwrap_err()
-        .to_string();
+    let message = refusal(&tested.pool).await;
     assert!(message.contains("with \"select ?\""), "{message}");
     drop((held, second));
 }
@@ -487,13 +480,7 @@ async fn nobody_is_told_anything_who_does_not_watch() {
     });
     let mut held = tested.acquire().await;
     held.execute("select 1", ()).await.unwrap();
-    let message = tested
-        .pool
-        .acquire()
-        .await
-        .map(drop)
-        .unwrap_err()
-        .to_string();
+    let message = refusal(&tested.pool).await;
     assert!(message.contains("the longest for"), "{message}");
     assert!(!message.contains("select"), "{message}");
 }

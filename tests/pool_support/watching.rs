@@ -10,6 +10,7 @@ use metrics::{
 };
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Subscriber};
 
 /// What a span or an event said.
@@ -33,6 +34,13 @@ pub struct Heard {
 }
 
 impl Recorder {
+    /// One that hears what is said on this thread until the guard is dropped.
+    pub fn install() -> (Self, DefaultGuard) {
+        let recorder = Self::default();
+        let guard = tracing::subscriber::set_default(recorder.clone());
+        (recorder, guard)
+    }
+
     pub fn heard(&self) -> MutexGuard<'_, Heard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
